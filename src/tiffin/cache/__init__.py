@@ -1,0 +1,1 @@
+"""Caches of frames, in memory and on disk. Keys contain the version, so nothing is ever invalidated."""

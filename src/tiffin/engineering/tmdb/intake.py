@@ -1,0 +1,141 @@
+"""Movies as they come → one clean frame whose columns can be trusted.
+
+What cannot be read becomes null. Only a question of identity is an error: a movie without a usable id,
+or two movies with the same one.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import polars as pl
+
+from tiffin.engineering.tmdb import reading
+from tiffin.engineering.tmdb.sources import LISTS, raw_frame
+from tiffin.engineering.tmdb.vocabulary import GENRES
+from tiffin.errors import InvalidInputError, did_you_mean
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from polars._typing import PolarsDataType
+
+_IDS = ("movie_id", "id")
+_SHOWN = 5
+
+
+def read_movies(movies: Any) -> pl.DataFrame:
+    """Bring movies of either TMDB shape into one clean frame.
+
+    Parameters
+    ----------
+    movies : list of dict, or a pandas, Polars or Arrow frame, or anything with `__arrow_c_stream__`
+        `movie_id` with `genre_ids`, or `id` with `genres` (`[{id, name}, …]`); a frame read from CSV may hold the
+        genres as text. Any other field may be missing; unknown fields are ignored.
+
+    Returns
+    -------
+    DataFrame, shape (n, 34)
+        In the order of the input: `movie_id` (Int64, never null), `title`, `original_title`, `overview` (stripped,
+        never empty), `language` (lower case), `adult` (Boolean), `release` (Date), `rating` (0-10, never 0: TMDB's
+        votes start at 0.5, so a mean of 0 means that there are none), `votes` and `popularity` (>= 0),
+        `runtime_minutes`, `budget_usd` and `revenue_usd` (> 0; TMDB writes 0 for unknown), `genre_count` and
+        `unknown_genre_count` (distinct readable ids), and a flag `genre_<name>` for each of TMDB's 19 genres. Whatever is
+        missing or cannot be read is null.
+
+    Raises
+    ------
+    InvalidInputError
+        `movies` is neither rows nor a frame; `movie_id` is missing, not a whole number, or not unique.
+    """
+    raw = raw_frame(movies)
+    if not any(name in raw.columns for name in _IDS):
+        columns = list(getattr(movies, "columns", ()))
+        raise InvalidInputError(
+            "The movies have no column movie_id (or id)",
+            hint=did_you_mean("movie_id", map(str, columns)),
+            columns=columns,
+        )
+    read = raw.lazy().select(
+        pl.coalesce(_each(raw, _IDS, reading.whole)).alias("movie_id"),
+        *_texts(raw),
+        *_numbers(raw),
+        pl.coalesce(_each(raw, LISTS, reading.genre_list)).alias("genre_ids"),
+    )
+    clean = read.with_columns(_rating(), *_genre_flags()).with_columns(*_genre_counts()).drop("genre_ids").collect()
+    _require_identity(clean["movie_id"])
+    return clean
+
+
+def _each(
+    raw: pl.DataFrame, names: tuple[str, ...], reader: Callable[[pl.Expr, PolarsDataType], pl.Expr]
+) -> list[pl.Expr]:
+    """Read those of the named fields that are there; one null column if none is."""
+    there = [reader(pl.col(name), raw.schema[name]) for name in names if name in raw.columns]
+    return there or [reader(pl.lit(None), pl.Null())]
+
+
+def _texts(raw: pl.DataFrame) -> list[pl.Expr]:
+    def read(name: str, reader: Callable[[pl.Expr, PolarsDataType], pl.Expr]) -> pl.Expr:
+        return _each(raw, (name,), reader)[0]
+
+    return [
+        *(read(name, reading.text).alias(name) for name in ("title", "original_title", "overview")),
+        read("original_language", reading.text).str.to_lowercase().alias("language"),
+        read("adult", reading.flag).alias("adult"),
+        read("release_date", reading.day).alias("release"),
+    ]
+
+
+def _numbers(raw: pl.DataFrame) -> list[pl.Expr]:
+    def read(name: str, reader: Callable[[pl.Expr, PolarsDataType], pl.Expr] = reading.number) -> pl.Expr:
+        return _each(raw, (name,), reader)[0]
+
+    rating, votes, popularity = read("vote_average"), read("vote_count", reading.whole), read("popularity")
+    amounts = {"runtime_minutes": read("runtime"), "budget_usd": read("budget"), "revenue_usd": read("revenue")}
+    return [
+        pl.when((rating > 0) & (rating <= 10)).then(rating).alias("rating"),
+        pl.when(votes >= 0).then(votes).alias("votes"),
+        pl.when(popularity >= 0).then(popularity).alias("popularity"),
+        *(pl.when(amount > 0).then(amount).alias(name) for name, amount in amounts.items()),
+    ]
+
+
+def _rating() -> pl.Expr:
+    """Take away a rating that nobody gave; one whose number of votes is unknown stays."""
+    return pl.when(pl.col("votes").is_null() | (pl.col("votes") > 0)).then("rating").alias("rating")
+
+
+def _genre_flags() -> list[pl.Expr]:
+    return [pl.col("genre_ids").list.contains(number).alias(f"genre_{name}") for number, name in GENRES.items()]
+
+
+def _genre_counts() -> list[pl.Expr]:
+    ids = pl.col("genre_ids")
+    listed = ids.list.n_unique().cast(pl.Int64) - ids.list.contains(None).cast(pl.Int64)
+    known = pl.sum_horizontal(pl.col(f"genre_{name}").cast(pl.Int64) for name in GENRES.values())
+    return [listed.alias("genre_count"), (listed - known).alias("unknown_genre_count")]
+
+
+def _require_identity(ids: pl.Series) -> None:
+    if ids.null_count():
+        positions = ids.is_null().arg_true().to_list()
+        raise InvalidInputError(
+            f"{len(positions)} movies have no usable movie_id, at positions {_some(positions)}",
+            hint="give each movie a whole number as movie_id (or id)",
+            positions=positions[:_SHOWN],
+        )
+    if ids.n_unique() == len(ids):
+        return
+    repeated = ids.is_duplicated().arg_true()
+    firsts = ids.gather(repeated).unique(maintain_order=True).head(_SHOWN).to_list()
+    where = {number: (ids == number).arg_true().head(_SHOWN).to_list() for number in firsts}
+    shown = "; ".join(f"{number} at positions {_some(positions)}" for number, positions in where.items())
+    raise InvalidInputError(
+        f"movie_id is not unique: {shown}", hint="keep one row per movie", movie_ids=firsts, positions=where
+    )
+
+
+def _some(positions: list[int]) -> str:
+    shown = ", ".join(map(str, positions[:_SHOWN]))
+    return shown + (", …" if len(positions) > _SHOWN else "")

@@ -1,0 +1,198 @@
+"""Every error Tiffin raises on purpose.
+
+::
+
+    TiffinError                       .code  .hint  .context
+    ├─ NotFoundError (LookupError)    TableNotFound, FeatureNotFound, VersionNotFound
+    ├─ InvalidInputError (ValueError) InvalidName, SchemaMismatch, ConstraintViolated
+    ├─ ConflictError                  CommitConflict, Ambiguous
+    ├─ AccessError                    Unauthenticated, Forbidden
+    ├─ LimitError
+    ├─ StorageError                   CorruptData, NoSpace, OutcomeUnknown
+    └─ UnavailableError               MissingDependency
+
+`code` is a stable word for machines; the message says what is wrong and where; `hint` says what to
+do about it; `context` holds the values the message was made from.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from typing import Any, ClassVar
+
+
+class TiffinError(Exception):
+    """Base of every error that Tiffin raises on purpose.
+
+    Parameters
+    ----------
+    message : str
+        What is wrong and where, one sentence.
+    hint : str, optional
+        What to do about it.
+    **context : object
+        The values behind the message, for programs.
+    """
+
+    code: ClassVar[str] = "error"
+
+    def __init__(self, message: str, *, hint: str = "", **context: Any) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+        self.context = context
+
+    def __str__(self) -> str:
+        return f"{self.message}\nhint: {self.hint}" if self.hint else self.message
+
+
+class NotFoundError(TiffinError, LookupError):
+    """Something that was named does not exist."""
+
+    code = "not_found"
+
+
+class TableNotFound(NotFoundError):
+    """No table has this name."""
+
+    code = "table_not_found"
+
+
+class FeatureNotFound(NotFoundError):
+    """The table has no such feature."""
+
+    code = "feature_not_found"
+
+
+class VersionNotFound(NotFoundError):
+    """The table has no such version, or it was vacuumed."""
+
+    code = "version_not_found"
+
+
+class InvalidInputError(TiffinError, ValueError):
+    """The caller's input cannot be used as it is."""
+
+    code = "invalid_input"
+
+
+class InvalidName(InvalidInputError):
+    """A group, table or feature name that is not allowed."""
+
+    code = "invalid_name"
+
+
+class SchemaMismatch(InvalidInputError):
+    """A frame does not fit the table it is meant for."""
+
+    code = "schema_mismatch"
+
+
+class ConstraintViolated(InvalidInputError):
+    """Rows break a rule the table declares."""
+
+    code = "constraint_violated"
+
+
+class ConflictError(TiffinError):
+    """The request conflicts with the state of the store."""
+
+    code = "conflict"
+
+
+class CommitConflict(ConflictError):
+    """Another writer committed first and this write cannot be repeated safely."""
+
+    code = "commit_conflict"
+
+
+class Ambiguous(ConflictError):
+    """A short name fits several tables."""
+
+    code = "ambiguous"
+
+
+class AccessError(TiffinError):
+    """The caller may not do this."""
+
+    code = "access"
+
+
+class Unauthenticated(AccessError):
+    """No key was given, or it is not valid."""
+
+    code = "unauthenticated"
+
+
+class Forbidden(AccessError):
+    """The key is valid but does not cover this request."""
+
+    code = "forbidden"
+
+
+class LimitError(TiffinError):
+    """A bound on size, rows or time was exceeded."""
+
+    code = "limit"
+
+
+class StorageError(TiffinError):
+    """The disk, or what lies on it, failed."""
+
+    code = "storage"
+
+
+class CorruptData(StorageError):
+    """Stored bytes are not what was written."""
+
+    code = "corrupt_data"
+
+
+class NoSpace(StorageError):
+    """The disk (or a quota) is full."""
+
+    code = "no_space"
+
+
+class OutcomeUnknown(StorageError):
+    """The write may or may not survive a power loss; read before repeating it."""
+
+    code = "outcome_unknown"
+
+
+class UnavailableError(TiffinError):
+    """A capability is not there in this installation."""
+
+    code = "unavailable"
+
+
+class MissingDependency(UnavailableError):
+    """An optional library is needed and not installed."""
+
+    code = "missing_dependency"
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """Suggest the known names closest to a mistyped one.
+
+    Parameters
+    ----------
+    name : str
+        What the caller wrote.
+    known : iterable of str
+        What exists.
+
+    Returns
+    -------
+    str
+        A sentence for a `hint`; empty when nothing exists.
+    """
+    names = sorted(known)
+    close = difflib.get_close_matches(name, names, n=3, cutoff=0.5)
+    if close:
+        return "did you mean " + " or ".join(repr(match) for match in close) + "?"
+    if names:
+        shown = ", ".join(names[:8]) + (", …" if len(names) > 8 else "")
+        return f"there is: {shown}"
+    return ""

@@ -1,0 +1,19 @@
+"""Durable file operations: the only place that touches the disk."""
+
+from tiffin.files.durable import contained, make_folders, publish, remove_tree, sweep, write_durably, write_unsynced
+from tiffin.files.system import LOCAL, FileSystem, LocalFiles, Stat, translated
+
+__all__ = [
+    "LOCAL",
+    "FileSystem",
+    "LocalFiles",
+    "Stat",
+    "contained",
+    "make_folders",
+    "publish",
+    "remove_tree",
+    "sweep",
+    "translated",
+    "write_durably",
+    "write_unsynced",
+]

@@ -1,0 +1,286 @@
+"""What is asked of a file system, and this machine's answer.
+
+`FileSystem` has one method per request to the system, which raises the system's own `OSError`;
+`translated` turns that into Tiffin's errors.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import mmap
+import os
+import stat as modes
+from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+from tiffin.errors import NoSpace, StorageError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from contextlib import AbstractContextManager
+    from pathlib import Path
+
+    from typing_extensions import Buffer
+
+MAP_FROM_BYTES = 1 << 20
+"""Files of at least this size are mapped instead of copied: below it, copying is quicker."""
+
+
+class Stat(NamedTuple):
+    """What the system knows about one directory entry, symbolic links not followed."""
+
+    size: int
+    """Bytes."""
+    mtime_ns: int
+    """Time of the last change, nanoseconds since 1970-01-01 UTC."""
+    inode: int
+    is_folder: bool
+    is_link: bool
+
+
+class FileSystem(Protocol):
+    """The file operations that Tiffin uses; each is one request to the system and may fail with `OSError`."""
+
+    def create(self, path: Path, data: Buffer) -> None:
+        """Make a new file holding `data`; `FileExistsError` if the name is taken. A failure may leave part of it."""
+
+    def sync(self, path: Path) -> None:
+        """Wait until the contents of a file are on the disk. A failed sync must never be repeated on that file."""
+
+    def sync_folder(self, path: Path) -> None:
+        """Wait until the entries of a folder (creations, renames, links, removals) are on the disk."""
+
+    def rename(self, source: Path, target: Path) -> None:
+        """Give a file another name, replacing in one step what had that name."""
+
+    def link(self, source: Path, target: Path) -> None:
+        """Give a file a second name; `FileExistsError` if that name is taken."""
+
+    def remove(self, path: Path) -> None:
+        """Remove one name of a file."""
+
+    def make_folder(self, path: Path) -> None:
+        """Make one folder in an existing one; `FileExistsError` if the name is taken."""
+
+    def remove_folder(self, path: Path) -> None:
+        """Remove one empty folder."""
+
+    def read(self, path: Path) -> bytes | memoryview:
+        """Return the bytes of a file. They stay readable after the file has been removed."""
+
+    def source(self, path: Path) -> Path | bytes:
+        """Return what Polars' `scan_*` functions can be given to read this file."""
+
+    def names(self, path: Path) -> list[str]:
+        """List a folder, in no particular order."""
+
+    def stat(self, path: Path) -> Stat | None:
+        """Look at one entry, not following a symbolic link; None if there is none."""
+
+    def touch(self, path: Path, mtime_ns: int) -> None:
+        """Set the time of a file's last change, nanoseconds since 1970-01-01 UTC."""
+
+    def lock(self, path: Path, *, shared: bool = False, wait: bool = True) -> AbstractContextManager[bool]:
+        """Hold an advisory lock between threads and processes, on a file made for the purpose.
+
+        Parameters
+        ----------
+        path : Path
+            The lock file; made if missing, in an existing folder.
+        shared : bool
+            Whether other shared holders are let in too.
+        wait : bool
+            Whether to wait for holders that are in the way.
+
+        Returns
+        -------
+        context manager of bool
+            Whether the lock is held; always True when `wait`.
+
+        Raises
+        ------
+        StorageError
+            The lock file cannot be opened.
+        """
+
+
+class LocalFiles:
+    """The file system of this machine; it has no state."""
+
+    def create(self, path: Path, data: Buffer) -> None:
+        """Open exclusively and write until all of it is taken: one `write` may take only a part."""
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
+        try:
+            rest = memoryview(data).cast("B")
+            while rest:
+                rest = rest[os.write(descriptor, rest) :]
+        finally:
+            os.close(descriptor)
+
+    def sync(self, path: Path) -> None:
+        """`fsync` the file."""
+        _sync(path, os.O_NOFOLLOW)
+
+    def sync_folder(self, path: Path) -> None:
+        """`fsync` the folder."""
+        try:
+            _sync(path, os.O_DIRECTORY)
+        except OSError as error:
+            # Some network and shared-folder file systems cannot sync a folder and say so with this code.
+            if error.errno != errno.EINVAL:
+                raise
+
+    def rename(self, source: Path, target: Path) -> None:
+        """`rename`, atomic within one file system."""
+        source.replace(target)
+
+    def link(self, source: Path, target: Path) -> None:
+        """`link`: of many at once, one succeeds."""
+        target.hardlink_to(source)
+
+    def remove(self, path: Path) -> None:
+        """`unlink`."""
+        path.unlink()
+
+    def make_folder(self, path: Path) -> None:
+        """`mkdir`."""
+        path.mkdir()
+
+    def remove_folder(self, path: Path) -> None:
+        """`rmdir`."""
+        path.rmdir()
+
+    def read(self, path: Path) -> bytes | memoryview:
+        """Map a large file, copy a small one; nothing is changed in place, so a mapped file cannot shrink."""
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
+        try:
+            size = os.fstat(descriptor).st_size
+            if size >= MAP_FROM_BYTES:
+                return memoryview(mmap.mmap(descriptor, size, access=mmap.ACCESS_READ))
+            with open(descriptor, "rb", buffering=0, closefd=False) as file:
+                return file.read()
+        finally:
+            os.close(descriptor)
+
+    def source(self, path: Path) -> Path | bytes:
+        """Polars opens the file itself, and reads the parts it needs."""
+        return path
+
+    def names(self, path: Path) -> list[str]:
+        """List without making a `Path` of each of perhaps ten thousand entries."""
+        return os.listdir(path)  # noqa: PTH208 - see above
+
+    def stat(self, path: Path) -> Stat | None:
+        """`lstat`."""
+        try:
+            found = os.lstat(path)
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        return Stat(
+            found.st_size, found.st_mtime_ns, found.st_ino, modes.S_ISDIR(found.st_mode), modes.S_ISLNK(found.st_mode)
+        )
+
+    def touch(self, path: Path, mtime_ns: int) -> None:
+        """`utimensat`; the time of the last access is set too."""
+        os.utime(path, ns=(mtime_ns, mtime_ns), follow_symlinks=False)
+
+    @contextlib.contextmanager
+    def lock(self, path: Path, *, shared: bool = False, wait: bool = True) -> Iterator[bool]:
+        """`flock`, which the system lets go of when the holder dies."""
+        with translated(path, doing="lock"):
+            descriptor = _locked(path, shared=shared, wait=wait)
+        if descriptor is None:
+            yield False
+            return
+        owner = os.getpid()
+        try:
+            yield True
+        finally:
+            # A forked child shares the parent's lock: only the process that took it may let it go.
+            if os.getpid() == owner:
+                fcntl.flock(descriptor, fcntl.LOCK_UN)
+            os.close(descriptor)
+
+
+LOCAL = LocalFiles()
+
+
+def _sync(path: Path, flags: int) -> None:
+    descriptor = os.open(path, os.O_RDONLY | flags)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _locked(path: Path, *, shared: bool, wait: bool) -> int | None:
+    """Open and lock the lock file; None if it is held by others and `wait` is False."""
+    how = (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | (0 if wait else fcntl.LOCK_NB)
+    while True:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o666)
+        try:
+            fcntl.flock(descriptor, how)
+            # While this one waited, the holder may have removed the file and someone else made a new one.
+            if _is_open_at(descriptor, path):
+                return descriptor
+        except BlockingIOError:
+            os.close(descriptor)
+            return None
+        except BaseException:
+            os.close(descriptor)
+            raise
+        os.close(descriptor)
+
+
+def _is_open_at(descriptor: int, path: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(descriptor), os.lstat(path))
+    except FileNotFoundError:
+        return False
+
+
+@contextlib.contextmanager
+def translated(path: Path, *, doing: str) -> Iterator[None]:
+    """Turn the system's errors into Tiffin's.
+
+    Parameters
+    ----------
+    path : Path
+        The file or folder the work is on, for the message.
+    doing : str
+        A verb for the message: "cannot <doing> <path>: …".
+
+    Raises
+    ------
+    NoSpace
+        The disk, a quota or the largest file size is exhausted.
+    StorageError
+        Any other `OSError`.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise storage_error(error, path, doing) from error
+
+
+_HINTS = {
+    errno.EROFS: "the file system is read-only: choose another folder or mount it writable",
+    errno.EACCES: "check the permissions of this path and of the folders above it",
+    errno.EPERM: "check the permissions of this path and of the folders above it",
+    errno.EMFILE: "this process has too many open files: raise the limit (ulimit -n) or close some",
+    errno.ENFILE: "the system has too many open files: close some",
+    errno.EIO: "the disk reported a fault: check it before writing again",
+    errno.ELOOP: "symbolic links are not followed inside a store: put the file itself there",
+    errno.ENAMETOOLONG: "choose a shorter name or a folder nearer to the root",
+    errno.ENOTDIR: "a file stands where a folder is needed: move it away or choose another folder",
+}
+
+
+def storage_error(error: OSError, path: Path, doing: str) -> StorageError:
+    """Say in Tiffin's words what the system said while `doing` something to `path`."""
+    message = f"cannot {doing} {str(path)!r}: {error.strerror or error}"
+    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        hint = "free some space, or raise the quota or file-size limit, and try again; nothing stored was changed"
+        return NoSpace(message, hint=hint, path=str(path))
+    return StorageError(message, hint=_HINTS.get(error.errno or 0, ""), path=str(path))

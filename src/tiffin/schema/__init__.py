@@ -1,0 +1,1 @@
+"""Words of the data model: names, dtypes, what a table declares, and when two schemas fit (pure)."""

@@ -1,0 +1,269 @@
+"""What a table declares: its columns, keys and promises, kept in the table's own Delta metadata.
+
+There is no second registry: everything below is written into the `metaData` action of the table's log (the
+schema's fields and the configuration), where other Delta readers see an ordinary schema.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+from typing import Any
+
+import msgspec
+import polars as pl
+
+from tiffin.errors import CorruptData, FeatureNotFound, InvalidInputError, SchemaMismatch, did_you_mean
+from tiffin.schema import dtypes
+
+DECLARATION = "tiffin.table"
+"""Key of the table's declaration in the configuration of the Delta metadata."""
+
+_DTYPE, _ORIGIN, _COMMENT = "tiffin.dtype", "tiffin.origin", "comment"
+_PARTITION_TYPES = (pl.String, pl.Boolean, pl.Date, pl.Int8, pl.Int16, pl.Int32, pl.Int64)
+_NOT_A_KEY = (pl.Float16, pl.Float32, pl.Float64, pl.List, pl.Array, pl.Struct, pl.Object, pl.Null)
+
+
+class Column(msgspec.Struct, frozen=True):
+    """One feature of a table."""
+
+    name: str
+    dtype: pl.DataType
+    origin: str = ""
+    """Type in the pandas or Arrow frame it came from, where the dtype does not say it all."""
+    description: str = ""
+
+
+class TableSpec(msgspec.Struct, frozen=True):
+    """Everything a table declares about itself."""
+
+    columns: tuple[Column, ...]
+    entity: tuple[str, ...] = ()
+    timestamp: str | None = None
+    created: str | None = None
+    """Column that says when a row was made; decides between rows of equal timestamps."""
+    ttl: timedelta | None = None
+    partition_by: tuple[str, ...] = ()
+    description: str = ""
+
+    @property
+    def names(self) -> list[str]:
+        """Names of all columns, in order."""
+        return [column.name for column in self.columns]
+
+    @property
+    def features(self) -> list[str]:
+        """Names of the columns that are neither keys nor times."""
+        keys = {*self.entity, self.timestamp, self.created}
+        return [column.name for column in self.columns if column.name not in keys]
+
+    @property
+    def dtypes(self) -> dict[str, pl.DataType]:
+        """Dtype of each column, as the table's users see it."""
+        return {column.name: column.dtype for column in self.columns}
+
+    @property
+    def stored(self) -> dict[str, pl.DataType]:
+        """Dtype of each column as it lies in the Parquet files."""
+        return {column.name: dtypes.stored_dtype(column.dtype) for column in self.columns}
+
+    @property
+    def origins(self) -> dict[str, str]:
+        """Origin of each column that has one."""
+        return {column.name: column.origin for column in self.columns if column.origin}
+
+    @property
+    def order(self) -> list[str]:
+        """Columns by which rows are sorted in the files; empty where the order they were saved in is kept."""
+        if not (self.entity and self.timestamp):
+            return []
+        return [*self.entity, self.timestamp, *([self.created] if self.created else [])]
+
+    @property
+    def row_key(self) -> list[str]:
+        """Columns that tell rows apart: the entity, with the timestamp if there is one."""
+        return [*self.entity, *([self.timestamp] if self.timestamp and self.entity else [])]
+
+    def check_features(self, names: Sequence[str], table: str) -> list[str]:
+        """Return `names` if the table has them all.
+
+        Raises
+        ------
+        FeatureNotFound
+            Naming the first one that is missing, with close names.
+        """
+        if isinstance(names, str):
+            raise InvalidInputError(f"columns is a list of names, not the text {names!r}", hint=f"write [{names!r}]")
+        known = self.dtypes
+        for name in names:
+            if name not in known:
+                raise FeatureNotFound(f"table {table} has no feature {name!r}", hint=did_you_mean(str(name), known))
+        return list(dict.fromkeys(names))
+
+
+class Declaration(msgspec.Struct, frozen=True):
+    """What the caller of a save declares; None leaves it as the table has it."""
+
+    entity: str | Sequence[str] | None = None
+    timestamp: str | None = None
+    created: str | None = None
+    ttl: timedelta | None = None
+    partition_by: str | Sequence[str] | None = None
+    description: str | None = None
+
+
+def declare(columns: Sequence[Column], declared: Declaration, previous: TableSpec | None) -> TableSpec:
+    """Make the spec of a frame that is about to be saved; `check` tells whether it can be one.
+
+    Parameters
+    ----------
+    columns : sequence of Column
+        The frame's columns.
+    declared : Declaration
+        What the caller said.
+    previous : TableSpec or None
+        The table as it stands; what was not said is taken from it.
+
+    Returns
+    -------
+    TableSpec
+    """
+    old = previous or TableSpec(())
+    names = [column.name for column in columns]
+    entity = _as_tuple(declared.entity)
+    if entity is None:
+        entity = old.entity if previous else (("entity_id",) if "entity_id" in names else ())
+    partition_by = _as_tuple(declared.partition_by)
+    return TableSpec(
+        columns=tuple(columns),
+        entity=entity,
+        timestamp=old.timestamp if declared.timestamp is None else declared.timestamp,
+        created=old.created if declared.created is None else declared.created,
+        ttl=old.ttl if declared.ttl is None else declared.ttl,
+        partition_by=old.partition_by if partition_by is None else partition_by,
+        description=old.description if declared.description is None else declared.description,
+    )
+
+
+def _as_tuple(names: str | Sequence[str] | None) -> tuple[str, ...] | None:
+    if names is None or isinstance(names, str):
+        return None if names is None else (names,)
+    return tuple(names)
+
+
+def check(spec: TableSpec, table: str) -> None:
+    """Check that a spec's keys are columns that can serve as such.
+
+    Raises
+    ------
+    SchemaMismatch
+        A declared column is not there or has a type that cannot serve.
+    InvalidInputError
+        The ttl makes no sense.
+    """
+    known = spec.dtypes
+    roles = {
+        "entity": spec.entity,
+        "timestamp": (spec.timestamp,) if spec.timestamp else (),
+        "created": (spec.created,) if spec.created else (),
+        "partition": spec.partition_by,
+    }
+    for role, names in roles.items():
+        for name in names:
+            if name not in known:
+                raise SchemaMismatch(
+                    f"{role} column {name!r} of table {table} is not in the frame",
+                    hint=did_you_mean(str(name), known),
+                )
+            _check_role(role, name, known[name], table)
+    if len(set(spec.row_key)) != len(spec.row_key):
+        raise SchemaMismatch(f"table {table} uses a column as a key twice: {', '.join(spec.row_key)}")
+    if spec.ttl is not None and spec.ttl <= timedelta(0):
+        raise InvalidInputError(f"ttl of table {table} is {spec.ttl}", hint="a ttl is a time longer than zero")
+    if spec.ttl is not None and not spec.timestamp:
+        raise InvalidInputError(f"table {table} has a ttl and no timestamp", hint="declare timestamp=<column>")
+    if spec.partition_by and len(spec.partition_by) == len(spec.columns):
+        raise SchemaMismatch(f"table {table} is partitioned by all its columns", hint="leave one to be stored")
+
+
+def _check_role(role: str, name: str, dtype: pl.DataType, table: str) -> None:
+    base = dtype.base_type()
+    where = f"{role} column {name!r} of table {table} is {dtype}"
+    if role in {"timestamp", "created"} and base not in {pl.Datetime, pl.Date}:
+        raise SchemaMismatch(where, hint="a time is a datetime or date column; parse texts and numbers first")
+    if role == "partition" and base not in _PARTITION_TYPES:
+        raise SchemaMismatch(where, hint="partition by texts, whole numbers, booleans or dates")
+    if role == "entity" and base in _NOT_A_KEY:
+        raise SchemaMismatch(where, hint="a key is compared for equality: use whole numbers, texts, dates or booleans")
+
+
+def to_metadata(spec: TableSpec) -> tuple[str, dict[str, str]]:
+    """Write a spec as the Delta schema (JSON text) and the table's configuration."""
+    fields = [
+        {
+            "name": column.name,
+            "type": dtypes.delta_type(column.dtype),
+            "nullable": True,
+            "metadata": _field_metadata(column),
+        }
+        for column in spec.columns
+    ]
+    declaration = {
+        "entity": spec.entity,
+        "timestamp": spec.timestamp,
+        "created": spec.created,
+        "ttl": spec.ttl,
+        "description": spec.description,
+    }
+    text = msgspec.json.encode({name: value for name, value in declaration.items() if value}).decode()
+    schema = msgspec.json.encode({"type": "struct", "fields": fields}).decode()
+    # Without this, other writers would throw away the log of old versions when they write a checkpoint.
+    return schema, {DECLARATION: text, "delta.enableExpiredLogCleanup": "false"}
+
+
+def _field_metadata(column: Column) -> dict[str, str]:
+    kept = {_DTYPE: dtypes.encode(column.dtype), _ORIGIN: column.origin, _COMMENT: column.description}
+    return {key: value for key, value in kept.items() if value}
+
+
+class _Declared(msgspec.Struct):
+    entity: tuple[str, ...] = ()
+    timestamp: str | None = None
+    created: str | None = None
+    ttl: timedelta | None = None
+    description: str = ""
+
+
+def from_metadata(schema: str, configuration: Mapping[str, str], partition_by: Sequence[str], table: str) -> TableSpec:
+    """Read a spec back from Delta metadata; a table that another writer made declares nothing.
+
+    Raises
+    ------
+    CorruptData
+        The metadata cannot be understood.
+    """
+    try:
+        fields = msgspec.json.decode(schema)["fields"]
+        declared = msgspec.json.decode(configuration.get(DECLARATION, "{}"), type=_Declared)
+        columns = tuple(_column(field) for field in fields)
+    except (msgspec.MsgspecError, KeyError, TypeError) as error:
+        raise CorruptData(f"the metadata of table {table} cannot be read: {error}") from error
+    return TableSpec(
+        columns=columns,
+        entity=declared.entity,
+        timestamp=declared.timestamp,
+        created=declared.created,
+        ttl=declared.ttl,
+        partition_by=tuple(partition_by),
+        description=declared.description,
+    )
+
+
+def _column(field: Mapping[str, Any]) -> Column:
+    metadata = field.get("metadata") or {}
+    written = dtypes.from_delta(field["type"])
+    dtype = dtypes.decode(metadata[_DTYPE]) if _DTYPE in metadata else written
+    # Another writer may have changed the type and carried our note of the old one along.
+    if dtypes.stored_dtype(dtype) != written:
+        return Column(field["name"], written, description=metadata.get(_COMMENT, ""))
+    return Column(field["name"], dtype, metadata.get(_ORIGIN, ""), metadata.get(_COMMENT, ""))

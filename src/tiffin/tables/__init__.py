@@ -1,0 +1,1 @@
+"""Tables: Delta Lake logs and Parquet files, committed so that nothing acknowledged is lost."""

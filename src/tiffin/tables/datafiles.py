@@ -1,0 +1,346 @@
+"""The Parquet files of a table: frames in their stored form, written whole and durable, read back and checked.
+
+Reading verifies a file's checksum the first time this process reads it, so that a flipped bit is an error and never a
+wrong number. The check runs beside the decoding.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import re
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import date, datetime
+from pathlib import Path
+from typing import Any, Literal, cast
+from urllib.parse import quote, unquote
+
+import msgspec
+import polars as pl
+import xxhash
+
+from tiffin.errors import CorruptData, InvalidInputError
+from tiffin.files import FileSystem, make_folders, translated, write_durably
+from tiffin.schema.table import TableSpec
+from tiffin.tables.actions import CHECKSUM, Add, Stats
+
+Compression = Literal["zstd", "snappy", "lz4", "none"]
+
+NAME = re.compile(r"part-[0-9a-f]{24}\.parquet")
+"""Names of data files that Tiffin wrote; other writers' names differ."""
+
+_MAX_FRAME_BYTES = 1 << 30
+"""A frame larger than this in memory goes into several files, so that writing needs little more memory."""
+_MAX_PARTITIONS = 10_000
+_MAX_PARTITION_TEXT = 200
+_NO_VALUE = "__HIVE_DEFAULT_PARTITION__"
+_CHECK_BESIDE_BYTES = 4 << 20
+"""From this size on it pays to check a file in a thread of its own while it is decoded."""
+_CASTS = pl.ScanCastOptions(
+    integer_cast="upcast",
+    float_cast="upcast",
+    datetime_cast=["nanosecond-downcast", "microsecond-downcast", "convert-timezone"],
+    missing_struct_fields="insert",
+    extra_struct_fields="ignore",
+    categorical_to_string="allow",
+)
+
+
+@dataclass(frozen=True)
+class Encoding:
+    """How Parquet files are written."""
+
+    compression: Compression = "zstd"
+    level: int | None = 1
+    row_group_rows: int = 131_072
+
+
+def write(fs: FileSystem, folder: Path, frame: pl.DataFrame, spec: TableSpec, encoding: Encoding) -> list[Add]:
+    """Write a frame as data files of a table; they belong to it once their `add` actions are committed.
+
+    Parameters
+    ----------
+    fs : FileSystem
+        Where to write.
+    folder : Path
+        The table's folder.
+    frame : DataFrame
+        Rows in their stored form, in the order they are to have.
+    spec : TableSpec
+        What the table declares.
+    encoding : Encoding
+        How to write.
+
+    Returns
+    -------
+    list of Add
+        One for each file, in the order of the rows; none for a frame without rows.
+
+    Raises
+    ------
+    InvalidInputError
+        A partition value that cannot be one, or too many of them.
+    StorageError
+        The disk refused; files already written are removed.
+    """
+    written: list[Add] = []
+    try:
+        for values, part in _partitions(frame, spec):
+            written.extend(
+                _write_file(fs, folder, piece, values=values, spec=spec, encoding=encoding) for piece in _pieces(part)
+            )
+    except BaseException:
+        discard(fs, folder, written)
+        raise
+    return written
+
+
+def discard(fs: FileSystem, folder: Path, adds: Sequence[Add]) -> None:
+    """Remove files that will not be committed; vacuum gets those that cannot be removed now."""
+    for add in adds:
+        with contextlib.suppress(OSError):
+            fs.remove(folder / unquote(add.path))
+
+
+def _pieces(frame: pl.DataFrame) -> Iterator[pl.DataFrame]:
+    if frame.height:
+        count = int(frame.estimated_size()) // _MAX_FRAME_BYTES + 1
+        yield from frame.iter_slices(-(-frame.height // count))
+
+
+def _partitions(frame: pl.DataFrame, spec: TableSpec) -> Iterator[tuple[dict[str, str | None], pl.DataFrame]]:
+    if not spec.partition_by:
+        yield {}, frame
+        return
+    parts = frame.partition_by(spec.partition_by, maintain_order=True, include_key=False, as_dict=True)
+    if len(parts) > _MAX_PARTITIONS:
+        raise InvalidInputError(
+            f"{' and '.join(spec.partition_by)} would make {len(parts):,} partitions; {_MAX_PARTITIONS:,} are allowed",
+            hint="partition by a column with few values, such as a country or a month",
+        )
+    for key, part in parts.items():
+        yield {name: _partition_text(name, value) for name, value in zip(spec.partition_by, key, strict=True)}, part
+
+
+def _partition_text(name: str, value: Any) -> str | None:
+    """Write a partition value as Delta does; Delta has no empty text there, it would come back as null."""
+    if value is None:
+        return None
+    text = value.isoformat() if isinstance(value, date) else str(value)
+    if isinstance(value, bool):
+        text = text.lower()
+    if not text or len(quote(text, safe="")) > _MAX_PARTITION_TEXT:
+        raise InvalidInputError(
+            f"partition column {name!r} holds {text[:40]!r}, which cannot name a folder",
+            hint=f"a partition value is a text of 1 to {_MAX_PARTITION_TEXT} plain characters",
+        )
+    return text
+
+
+def _write_file(
+    fs: FileSystem,
+    folder: Path,
+    frame: pl.DataFrame,
+    *,
+    values: Mapping[str, str | None],
+    spec: TableSpec,
+    encoding: Encoding,
+) -> Add:
+    buffer = io.BytesIO()
+    frame.write_parquet(
+        buffer,
+        compression="uncompressed" if encoding.compression == "none" else encoding.compression,
+        compression_level=encoding.level if encoding.compression == "zstd" else None,
+        row_group_size=encoding.row_group_rows,
+    )
+    data = buffer.getbuffer()
+    levels = [
+        f"{quote(name, safe='')}={_NO_VALUE if value is None else quote(value, safe='')}"
+        for name, value in values.items()
+    ]
+    target = folder.joinpath(*levels)
+    if levels:
+        make_folders(fs, target)
+    name = f"part-{os.urandom(12).hex()}.parquet"
+    write_durably(fs, target / name, data)
+    return Add(
+        path="/".join([*(quote(level, safe="=") for level in levels), name]),
+        partition_values=dict(values),
+        size=len(data),
+        modification_time=time.time_ns() // 1_000_000,
+        stats=msgspec.json.encode(_stats(frame, spec)).decode(),
+        tags={CHECKSUM: xxhash.xxh3_64_hexdigest(data)},
+    )
+
+
+def _stats(frame: pl.DataFrame, spec: TableSpec) -> Stats:
+    """Count the rows and bound the key columns, so that files can be passed over without opening them."""
+    names = [name for name in spec.row_key if name in frame.columns]
+    if not names:
+        return Stats(num_records=frame.height)
+    bounds = frame.select(
+        [pl.col(name).min().name.prefix("<") for name in names]
+        + [pl.col(name).max().name.prefix(">") for name in names]
+        + [pl.col(name).null_count().name.prefix("0") for name in names]
+    ).row(0, named=True)
+    low = {name: _bound(bounds["<" + name]) for name in names}
+    high = {name: _bound(bounds[">" + name]) for name in names}
+    usable = [name for name in names if low[name] is not None and high[name] is not None]
+    return Stats(
+        num_records=frame.height,
+        min_values={name: low[name] for name in usable},
+        max_values={name: high[name] for name in usable},
+        null_count={name: bounds["0" + name] for name in names},
+    )
+
+
+def _bound(value: Any) -> Any:
+    """Write a bound as Delta does; None for one that would not be exact or not short."""
+    if isinstance(value, datetime):
+        return value.strftime("%Y-%m-%dT%H:%M:%S.%fZ") if value.year >= 1000 else None
+    if isinstance(value, date):
+        return value.isoformat()
+    if isinstance(value, int) and not isinstance(value, bool):
+        return value
+    return value if isinstance(value, str) and len(value) <= 64 and value.isprintable() else None
+
+
+class DataFiles:
+    """Reads the data files of one table.
+
+    Parameters
+    ----------
+    fs : FileSystem
+        Where they lie.
+    folder : Path
+        The table's folder.
+    table : str
+        Its name, for messages.
+    verify : bool
+        Whether to check each file against its checksum before its rows are used for the first time.
+    """
+
+    def __init__(self, fs: FileSystem, folder: Path, table: str, *, verify: bool = True) -> None:
+        self._fs = fs
+        self._folder = folder
+        self._table = table
+        self._verify = verify
+        self._lock = threading.Lock()
+        self._checked: set[str] = set()
+
+    def scan(self, adds: Sequence[Add], spec: TableSpec) -> pl.LazyFrame:
+        """Describe the rows of some files, in their stored form, without reading them."""
+        stored = spec.stored
+        if not adds:
+            return pl.LazyFrame(schema=stored)
+        inside = {name: dtype for name, dtype in stored.items() if name not in spec.partition_by}
+        if not spec.partition_by:
+            return self._scan(adds, inside)
+        parts = [
+            self._scan([add], inside).select(
+                [
+                    _partition_value(add.partition_values.get(name), dtype).alias(name)
+                    if name in spec.partition_by
+                    else pl.col(name)
+                    for name, dtype in stored.items()
+                ]
+            )
+            for add in adds
+        ]
+        return pl.concat(parts)
+
+    def _scan(self, adds: Sequence[Add], schema: Mapping[str, pl.DataType]) -> pl.LazyFrame:
+        sources = [self._fs.source(self._folder / unquote(add.path)) for add in adds]
+        return pl.scan_parquet(
+            cast("list[Path]", sources),
+            schema=dict(schema),
+            glob=False,
+            hive_partitioning=False,
+            missing_columns="insert",
+            extra_columns="ignore",
+            cast_options=_CASTS,
+        )
+
+    def collect(self, rows: pl.LazyFrame, adds: Sequence[Add]) -> pl.DataFrame:
+        """Read what was described, having checked the files it comes from.
+
+        Raises
+        ------
+        CorruptData
+            A file is missing, or is not what was written.
+        """
+        unchecked = [add for add in adds if add.path not in self._checked]
+        if sum(add.size for add in unchecked) < _CHECK_BESIDE_BYTES:
+            self._check(unchecked)
+            return self._collect(rows)
+        with ThreadPoolExecutor(max_workers=1, thread_name_prefix="tiffin-check") as pool:
+            checking = pool.submit(self._check, unchecked)
+            try:
+                frame = self._collect(rows)
+            finally:
+                # What the check finds explains a failure to decode better than the decoder can.
+                checking.result()
+        return frame
+
+    def _collect(self, rows: pl.LazyFrame) -> pl.DataFrame:
+        try:
+            return rows.collect()
+        except (pl.exceptions.PolarsError, OSError) as error:
+            raise CorruptData(
+                f"a data file of table {self._table} cannot be read: {error}",
+                hint="run `tiffin doctor`; older versions may be whole: see `tiffin history`",
+            ) from error
+
+    def _check(self, adds: Sequence[Add]) -> None:
+        for add in adds:
+            path = self._folder / unquote(add.path)
+            with translated(path, doing="read"):
+                self._check_inside(path)
+                if self._verify and add.checksum and xxhash.xxh3_64_hexdigest(self._fs.read(path)) != add.checksum:
+                    raise CorruptData(
+                        f"data file {add.path} of table {self._table} is not what was written: its checksum differs",
+                        hint="put it back from a copy of the store, or restore an older version",
+                    )
+            with self._lock:
+                self._checked.add(add.path)
+
+    def _check_inside(self, path: Path) -> None:
+        """Refuse a file that is missing or that a symbolic link puts somewhere else."""
+        while path != self._folder:
+            found = self._fs.stat(path)
+            if found is None or found.is_link:
+                what = "is missing" if found is None else "is a symbolic link"
+                raise CorruptData(
+                    f"data file {path.name} of table {self._table} {what}",
+                    hint="put it back from a copy of the store, or restore an older version",
+                )
+            path = path.parent
+
+
+def _partition_value(text: str | None, dtype: pl.DataType) -> pl.Expr:
+    if text is None:
+        return pl.lit(None, dtype)
+    if dtype == pl.Boolean:
+        return pl.lit(text == "true")
+    if dtype == pl.Date:
+        return pl.lit(date.fromisoformat(text))
+    return pl.lit(text).cast(dtype)
+
+
+def may_hold(add: Add, column: str, low: Any, high: Any) -> bool:
+    """Tell whether a file can hold a value of a column between two bounds (inclusive), by its statistics."""
+    known = add.known
+    if column not in known.min_values or column not in known.max_values:
+        return True
+    low, high = _bound(low), _bound(high)
+    if low is None or high is None:
+        return True
+    try:
+        return bool(known.min_values[column] <= high and low <= known.max_values[column])
+    except TypeError:
+        return True

@@ -1,0 +1,313 @@
+"""The log of one table: publishing a version, and knowing what each version holds.
+
+Version *n* is the file ``_delta_log/n.json``, made by `publish` with a link that fails if the name is taken: of two
+writers one wins, whichever machine, process or library they are. What has been replayed is kept in memory, and one
+`stat` of the folder tells whether there is anything new.
+"""
+
+from __future__ import annotations
+
+import re
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
+from pathlib import Path
+
+from tiffin.errors import CorruptData, TableNotFound, VersionNotFound
+from tiffin.files import FileSystem, Stat, publish, translated
+from tiffin.tables import checkpoint
+from tiffin.tables.actions import Action, CommitInfo, Entry, decode_commit, encode_commit, is_torn
+from tiffin.tables.state import State, replay
+
+FOLDER = "_delta_log"
+_COMMIT = re.compile(r"(\d{20})\.json")
+_SETTLED_NS = 50_000_000
+"""A folder changed within this time may change again without a new mtime: file systems keep coarse time."""
+
+
+class Log:
+    """The log of the table in one folder.
+
+    Parameters
+    ----------
+    fs : FileSystem
+        Where the folder lies.
+    folder : Path
+        The table's folder; it need not exist yet.
+    table : str
+        The table's name, for messages.
+    clock : callable, optional
+        Nanoseconds since 1970-01-01 UTC.
+
+    Attributes
+    ----------
+    set_aside : list of str
+        Torn commits found at the end of the log when it was opened, by the names they were kept under.
+    """
+
+    def __init__(self, fs: FileSystem, folder: Path, table: str, clock: Callable[[], int] = time.time_ns) -> None:
+        self.fs = fs
+        self.table = table
+        self.folder = folder / FOLDER
+        self.set_aside: list[str] = []
+        self._clock = clock
+        self._lock = threading.RLock()
+        self._state: State | None = None
+        self._seen: tuple[Stat | None, bool] = (None, False)
+
+    def latest(self) -> State | None:
+        """Return the newest state, or None if there is no table; costs one `stat` when nothing is new."""
+        with translated(self.folder, doing="look at"):
+            found = self.fs.stat(self.folder)
+        with self._lock:
+            seen, settled = self._seen
+            if settled and found == seen:
+                return self._state
+            if found is None:
+                self._state = None
+            elif seen is None or seen.inode != found.inode or self._state is None:
+                # The first look, or another table of the same name has taken this one's place.
+                self._state = self._open()
+            else:
+                self._state = self._follow(self._state)
+            quiet = found is None or self._clock() - found.mtime_ns > _SETTLED_NS
+            self._seen = (found, quiet and found is not None)
+            return self._state
+
+    def require(self) -> State:
+        """Return the newest state.
+
+        Raises
+        ------
+        TableNotFound
+            There is no such table.
+        """
+        state = self.latest()
+        if state is None:
+            raise TableNotFound(f"there is no table {self.table}", table=self.table)
+        return state
+
+    def publish(self, before: State | None, info: CommitInfo, actions: Sequence[Action]) -> State:
+        """Make the next version of the table: this is the commit point.
+
+        Parameters
+        ----------
+        before : State or None
+            The version it follows; None makes version 0.
+        info : CommitInfo
+            Who does what.
+        actions : sequence of Action
+            What changes.
+
+        Returns
+        -------
+        State
+            The table as committed.
+
+        Raises
+        ------
+        FileExistsError
+            Another writer made this version first; nothing was changed.
+        StorageError
+            Nothing was changed.
+        OutcomeUnknown
+            The version is there; whether it survives a power loss is not known.
+        """
+        version = before.version + 1 if before else 0
+        state = replay(self.table, version, info.timestamp, actions, before)
+        publish(self.fs, self.commit_path(version), encode_commit(info, actions))
+        with self._lock:
+            if self._state is None or self._state.version == version - 1:
+                self._state = state
+        return state
+
+    def next_timestamp(self, before: State | None) -> int:
+        """Return the time for the next commit, in milliseconds: now, but after the commit before."""
+        now = self._clock() // 1_000_000
+        return max(now, before.timestamp + 1) if before else now
+
+    def at(self, version: int) -> State:
+        """Return the state at a version.
+
+        Raises
+        ------
+        VersionNotFound
+            There is no such version yet, or no more.
+        """
+        latest = self.require()
+        if version == latest.version:
+            return latest
+        oldest = self.oldest()
+        if not oldest <= version < latest.version:
+            gone = " (vacuumed)" if 0 <= version < oldest else ""
+            raise VersionNotFound(
+                f"table {self.table} has no version {version}{gone}",
+                hint=f"it has the versions {oldest} to {latest.version}",
+                table=self.table,
+            )
+        return self._replayed(self._names(), version)
+
+    def at_time(self, moment_ms: int) -> State:
+        """Return the state as of a time: the newest version committed at or before it.
+
+        Raises
+        ------
+        VersionNotFound
+            The table had no version yet, or it was vacuumed.
+        """
+        low, high = self.oldest(), self.require().version
+        first = self.read_commit(low).info.timestamp
+        if moment_ms < first:
+            raise VersionNotFound(
+                f"table {self.table} has no version as of that time",
+                hint=f"its oldest version, {low}, was committed at {_iso(first)}",
+                table=self.table,
+            )
+        while low < high:
+            middle = (low + high + 1) // 2
+            if self.read_commit(middle).info.timestamp <= moment_ms:
+                low = middle
+            else:
+                high = middle - 1
+        return self.at(low)
+
+    def oldest(self) -> int:
+        """Return the oldest version that can be read."""
+        state = self.require()
+        # Nearly always no version has been vacuumed, which needs no listing.
+        if state.version == 0 or self.fs.stat(self.commit_path(0)):
+            return 0
+        commits, checkpoints = self._names()
+        return _oldest(commits, checkpoints, self.table)
+
+    def has(self, version: int) -> bool:
+        """Tell whether a version is still in the log."""
+        with translated(self.folder, doing="look at"):
+            return self.fs.stat(self.commit_path(version)) is not None
+
+    def commits(self, newest: int, oldest: int = 0) -> Iterator[tuple[int, Entry]]:
+        """Read the commits of a range of versions, newest first."""
+        for version in range(newest, max(oldest, self.oldest()) - 1, -1):
+            yield version, self.read_commit(version)
+
+    def read_commit(self, version: int) -> Entry:
+        """Read the commit that made a version.
+
+        Raises
+        ------
+        CorruptData
+            It is not there, or not what was written.
+        """
+        return decode_commit(self._read(version), f"commit {version} of table {self.table}")
+
+    def _read(self, version: int) -> bytes:
+        path = self.commit_path(version)
+        with translated(path, doing="read"):
+            try:
+                return bytes(self.fs.read(path))
+            except FileNotFoundError as error:
+                raise CorruptData(f"the log of table {self.table} lacks version {version}") from error
+
+    def commit_path(self, version: int) -> Path:
+        """Return the file of the commit that made a version."""
+        return self.folder / f"{version:020}.json"
+
+    def checkpoints(self) -> list[int]:
+        """List the versions that have a checkpoint, oldest first."""
+        return self._names()[1]
+
+    def committing(self) -> AbstractContextManager[bool]:
+        """Hold the lock under which versions are made: one writer at a time, in turn.
+
+        Other libraries do not know it; against them the link decides.
+        """
+        return self.fs.lock(self.folder / ".commit.lock")
+
+    def writing(self, *, shared: bool = True, wait: bool = True) -> AbstractContextManager[bool]:
+        """Hold, shared, the lock that says "my files are not in the log yet"; vacuum takes it alone."""
+        return self.fs.lock(self.folder / ".write.lock", shared=shared, wait=wait)
+
+    def _names(self) -> tuple[list[int], list[int]]:
+        """List the versions that have a commit, and those that have a checkpoint, each oldest first."""
+        with translated(self.folder, doing="list"):
+            names = self.fs.names(self.folder)
+        commits = sorted(int(match[1]) for name in names if (match := _COMMIT.fullmatch(name)))
+        checkpoints = sorted(int(match[1]) for name in names if (match := checkpoint.NAME.fullmatch(name)))
+        return commits, checkpoints
+
+    def _open(self) -> State | None:
+        commits, checkpoints = self._names()
+        while commits:
+            try:
+                return self._replayed((commits, checkpoints), commits[-1])
+            except CorruptData:
+                if not is_torn(self._read(commits[-1])):
+                    raise
+                self._set_aside(commits.pop())
+        return None
+
+    def _follow(self, state: State) -> State:
+        """Replay the commits that are new."""
+        while self.has(state.version + 1):
+            state = state.apply(state.version + 1, self.read_commit(state.version + 1))
+        return state
+
+    def _replayed(self, names: tuple[list[int], list[int]], version: int) -> State:
+        commits, checkpoints = names
+        state = self._from_checkpoint(commits, [known for known in checkpoints if known <= version])
+        first = state.version + 1 if state else 0
+        missing = set(range(first, version + 1)).difference(commits)
+        if missing:
+            raise CorruptData(
+                f"the log of table {self.table} lacks version {min(missing)}",
+                hint="put the missing file back from a copy of the store",
+            )
+        for number in range(first, version + 1):
+            entry = self.read_commit(number)
+            state = replay(self.table, number, entry.info.timestamp, entry.actions, state)
+        if state is None:
+            raise CorruptData(f"the log of table {self.table} is empty")
+        return state
+
+    def _from_checkpoint(self, commits: list[int], candidates: list[int]) -> State | None:
+        """Start from the newest good checkpoint; a bad one is no loss while the log reaches further back."""
+        for version in reversed(candidates):
+            try:
+                timestamp = self.read_commit(version).info.timestamp
+                return checkpoint.read(self.fs, self.folder, version, timestamp, self.table)
+            except CorruptData:
+                if not commits or (commits[0] > 0 and version == candidates[0]):
+                    raise
+        return None
+
+    def _set_aside(self, version: int) -> None:
+        """Keep a torn last commit under another name, so that it no longer counts as a version.
+
+        A commit of ours is synced before it gets its name, so one that is torn was never acknowledged.
+        """
+        path = self.commit_path(version)
+        kept = path.with_name(f"{path.name}.torn-{self._clock()}")
+        with self.committing():
+            # Another process may have opened the table at the same time, and written this version anew.
+            if not self.has(version) or not is_torn(self._read(version)):
+                return
+            with translated(path, doing="set aside"):
+                self.fs.rename(path, kept)
+                self.fs.sync_folder(self.folder)
+            self.set_aside.append(kept.name)
+
+
+def _oldest(commits: list[int], checkpoints: list[int], table: str) -> int:
+    """Find the oldest version whose commit is there and that a checkpoint or version 0 leads to."""
+    start = commits[0] if commits else 0
+    if start == 0:
+        return 0
+    reachable = [version for version in checkpoints if version >= start]
+    if not reachable:
+        raise CorruptData(f"the log of table {table} starts at version {start}, without a checkpoint")
+    return reachable[0]
+
+
+def _iso(moment_ms: int) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(moment_ms / 1000))

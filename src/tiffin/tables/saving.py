@@ -1,0 +1,377 @@
+"""Saving: from a frame to the next version of a table.
+
+Data files are written before the commit, outside its lock, so that writers do not wait for one another's Parquet.
+What depends on the rows that are there (an upsert, a wider type) is worked out under the lock instead, where nothing
+can change meanwhile. A save that was overtaken fits itself to the new version; only a save that names the version it
+expects gives way.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import msgspec
+import polars as pl
+
+from tiffin.errors import (
+    CommitConflict,
+    ConstraintViolated,
+    InvalidInputError,
+    OutcomeUnknown,
+)
+from tiffin.files import make_folders
+from tiffin.schema import dtypes
+from tiffin.schema.compatibility import Mode, align, fit, widened
+from tiffin.schema.table import Column, Declaration, TableSpec, check, declare, to_metadata
+from tiffin.tables import datafiles
+from tiffin.tables.actions import POSITION, Action, Add, CommitInfo, Details, Entry, Metadata, Protocol, Remove
+from tiffin.tables.state import State
+from tiffin.tables.table import Commit, Table
+from tiffin.version import __version__
+
+_ATTEMPTS = 50
+_FLOAT32_MAX = 3.4028234663852886e38
+
+
+@dataclass(frozen=True)
+class Note:
+    """What the caller wants remembered about a commit."""
+
+    message: str = ""
+    author: str = ""
+    inputs: tuple[str, ...] = ()
+    narrowed: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Save:
+    """A save as it was asked for."""
+
+    frame: pl.DataFrame
+    columns: Sequence[Column]
+    declared: Declaration = field(default_factory=Declaration)
+    mode: Mode = "overwrite"
+    evolve: bool = False
+    expected_version: int | None = None
+    """The version the caller has seen; -1 for "there is no table yet"."""
+    note: Note = field(default_factory=Note)
+
+
+@dataclass(frozen=True)
+class Change:
+    """What a commit does to a table's files."""
+
+    spec: TableSpec
+    adds: list[Add]
+    removes: list[Add]
+    rows_added: int = 0
+    rows_removed: int | None = 0
+    """None if another writer did not count them."""
+    changes_data: bool = True
+    """False if the rows are the same as before, in other files."""
+
+
+def save(table: Table, request: Save) -> Commit:
+    """Commit a frame as the next version of a table.
+
+    Parameters
+    ----------
+    table : Table
+        The table; it need not exist yet.
+    request : Save
+        What to save, and how.
+
+    Returns
+    -------
+    Commit
+
+    Raises
+    ------
+    SchemaMismatch, InvalidInputError
+        The frame cannot be saved as asked.
+    CommitConflict
+        The table is not at the expected version, or other writers never let this one through.
+    StorageError
+        The disk refused. In all these cases the table is as it was.
+    OutcomeUnknown
+        The version is there, but whether it survives a power loss is not known.
+    """
+    make_folders(table.fs, table.log.folder)
+    with table.log.writing():
+        for _ in range(_ATTEMPTS):
+            before = table.log.latest()
+            _check_expected(table, before, request)
+            spec = _spec(table, before, request)
+            wider = request.mode == "append" and before is not None and widened(before.spec, spec)
+            rewrites = wider or request.mode == "upsert"
+            commit = _rewrite(table, request) if rewrites else _write(table, request, before, spec)
+            if commit is not None:
+                return commit
+    raise CommitConflict(
+        f"table {table.name} changed {_ATTEMPTS} times while this save was prepared",
+        hint="try again when it is quieter",
+    )
+
+
+def narrow(frame: pl.DataFrame) -> tuple[pl.DataFrame, tuple[str, ...]]:
+    """Narrow 64-bit floats to 32 bits: half the size, about seven digits.
+
+    Returns
+    -------
+    tuple of DataFrame, tuple of str
+        The frame, and which columns were narrowed.
+
+    Raises
+    ------
+    InvalidInputError
+        A finite value is too large for 32 bits.
+    """
+    names = tuple(name for name, dtype in frame.schema.items() if dtype == pl.Float64)
+    for name in names:
+        large = (frame[name].is_finite() & (frame[name].abs() > _FLOAT32_MAX)).arg_true()
+        if len(large):
+            raise InvalidInputError(
+                f"column {name!r} holds {frame[name][large[0]]!r} in row {large[0]}, too large for a 32-bit float",
+                hint="save without dtypes='compact', which changes no value",
+            )
+    return frame.with_columns(pl.col(names).cast(pl.Float32)) if names else frame, names
+
+
+def _check_expected(table: Table, now: State | None, request: Save) -> None:
+    found = now.version if now else -1
+    if request.expected_version is not None and request.expected_version != found:
+        raise CommitConflict(
+            f"table {table.name} is at version {found}, not {request.expected_version}",
+            hint="read the table again and decide what to do with the other writer's version",
+            found=found,
+            expected=request.expected_version,
+        )
+
+
+def _spec(table: Table, before: State | None, request: Save) -> TableSpec:
+    name = str(table.name)
+    if before is None:
+        spec = declare(request.columns, request.declared, None)
+    else:
+        before.protocol.check_writable(name)
+        replaces = request.mode == "overwrite" and request.evolve
+        inherited = _present(before.spec, request.columns) if replaces else before.spec
+        declared = declare(request.columns, request.declared, inherited)
+        spec = fit(before.spec, declared, request.mode, evolve=request.evolve, table=name)
+    check(spec, name)
+    return spec
+
+
+def _present(spec: TableSpec, columns: Sequence[Column]) -> TableSpec:
+    """Drop from a spec the keys that a frame replacing the table does not have."""
+    names = {column.name for column in columns}
+    kept_entity = set(spec.entity) <= names
+    timestamp = spec.timestamp if spec.timestamp in names else None
+    return msgspec.structs.replace(
+        spec,
+        entity=spec.entity if kept_entity else (),
+        timestamp=timestamp,
+        created=spec.created if spec.created in names else None,
+        ttl=spec.ttl if timestamp else None,
+        partition_by=tuple(name for name in spec.partition_by if name in names),
+    )
+
+
+def _stored(table: Table, request: Save, spec: TableSpec) -> pl.DataFrame:
+    """Bring the frame into the form and order that it has in the files."""
+    stored = dtypes.to_stored(align(request.frame, spec, str(table.name)))
+    return _sorted(stored, spec)
+
+
+def _sorted(stored: pl.DataFrame, spec: TableSpec) -> pl.DataFrame:
+    return stored.sort(spec.order, maintain_order=True) if spec.order else stored
+
+
+def _write(table: Table, request: Save, before: State | None, spec: TableSpec) -> Commit | None:
+    """Write the files, then commit; None if the table was declared anew in between."""
+    stored = _stored(table, request, spec)
+    adds = datafiles.write(table.fs, table.folder, stored, spec, table.options.encoding)
+    try:
+        with table.log.committing():
+            while True:
+                now = table.log.latest()
+                _check_expected(table, now, request)
+                if (now and now.metadata) != (before and before.metadata):
+                    datafiles.discard(table.fs, table.folder, adds)
+                    return None
+                removes = list(now.files.values()) if now and request.mode == "overwrite" else []
+                gone = now.rows if now and removes else 0
+                change = Change(spec, adds, removes, stored.height, gone)
+                try:
+                    return publish(table, now, change, request.mode, request.note)
+                except FileExistsError:
+                    # A writer that does not know our lock was first: look again and follow it.
+                    continue
+    except OutcomeUnknown:
+        raise
+    except BaseException:
+        datafiles.discard(table.fs, table.folder, adds)
+        raise
+
+
+def _rewrite(table: Table, request: Save) -> Commit | None:
+    """Work out, under the lock, which files must be written anew, and commit; None if overtaken all the same."""
+    with table.log.committing():
+        now = table.log.latest()
+        _check_expected(table, now, request)
+        spec = _spec(table, now, request)
+        fresh = _stored(table, request, spec)
+        if request.mode == "upsert":
+            _check_keys(fresh, spec, str(table.name))
+        kept, removes, replaced = _kept_rows(table, now, spec, fresh, request.mode)
+        rows = _sorted(pl.concat([*kept, fresh]), spec)
+        adds = datafiles.write(table.fs, table.folder, rows, spec, table.options.encoding)
+        try:
+            change = Change(spec, adds, removes, fresh.height, replaced)
+            return publish(table, now, change, request.mode, request.note)
+        except FileExistsError:
+            datafiles.discard(table.fs, table.folder, adds)
+            return None
+        except OutcomeUnknown:
+            raise
+        except BaseException:
+            datafiles.discard(table.fs, table.folder, adds)
+            raise
+
+
+def _kept_rows(
+    table: Table, now: State | None, spec: TableSpec, fresh: pl.DataFrame, mode: Mode
+) -> tuple[list[pl.DataFrame], list[Add], int]:
+    """Find the rows that stay out of files that cannot: rows, files, and number of rows that go."""
+    if now is None:
+        return [], [], 0
+    differs = now.spec.stored != spec.stored
+    wide = widened(now.spec, spec)
+    kept, touched, replaced = [], [], 0
+    for add in now.files.values():
+        if mode == "upsert" and not wide and not _may_share(add, fresh, spec):
+            continue
+        rows = table.stored([add], now.spec)
+        if differs:
+            rows = _restored(rows, now.spec, spec, str(table.name))
+        stay = rows
+        if mode == "upsert":
+            stay = rows.join(fresh, on=spec.row_key, how="anti", maintain_order="left")
+        if wide or stay.height < rows.height:
+            kept.append(stay)
+            touched.append(add)
+            replaced += rows.height - stay.height
+    return kept, touched, replaced
+
+
+def _restored(rows: pl.DataFrame, old: TableSpec, new: TableSpec, table: str) -> pl.DataFrame:
+    """Bring rows stored under one spec into the form they have under another."""
+    return dtypes.to_stored(align(dtypes.from_stored(rows, old.dtypes), new, table))
+
+
+def _may_share(add: Add, fresh: pl.DataFrame, spec: TableSpec) -> bool:
+    first = fresh[spec.row_key[0]]
+    return bool(fresh.height) and datafiles.may_hold(add, spec.row_key[0], first.min(), first.max())
+
+
+def _check_keys(fresh: pl.DataFrame, spec: TableSpec, table: str) -> None:
+    """Refuse keys that do not tell rows apart."""
+    key = spec.row_key
+    if not spec.entity:
+        raise InvalidInputError(
+            f"table {table} declares no entity, so an upsert cannot tell which rows to replace",
+            hint="declare it: save(…, entity='user_id', mode='upsert')",
+        )
+    for name in key:
+        if fresh[name].null_count():
+            row = fresh[name].is_null().arg_max()
+            raise ConstraintViolated(
+                f"key column {name!r} of table {table} is null in {fresh[name].null_count()} rows, first in row {row}",
+                hint="an upsert needs every key: drop those rows or fill them",
+            )
+    doubled = fresh.select(key).is_duplicated()
+    if doubled.any():
+        example = fresh.select(key).filter(doubled).row(0, named=True)
+        shown = ", ".join(f"{name}={value!r}" for name, value in example.items())
+        raise ConstraintViolated(
+            f"{doubled.sum()} rows for table {table} share a key with another, such as {shown}",
+            hint="keep one row for each key: an upsert cannot choose between them",
+        )
+
+
+def publish(table: Table, now: State | None, change: Change, operation: str, note: Note) -> Commit:
+    """Commit a change on top of the version that is there; the caller holds the table's commit lock.
+
+    Raises
+    ------
+    FileExistsError
+        A writer that does not know the lock was first.
+    """
+    timestamp = table.log.next_timestamp(now)
+    actions = [
+        *_metadata(now, change.spec, timestamp),
+        *(Action(remove=_removal(add, timestamp, change)) for add in change.removes),
+        *(Action(add=add) for add in _placed(change, now.version + 1 if now else 0)),
+    ]
+    before = now.rows if now else 0
+    known = before is not None and change.rows_removed is not None
+    info = CommitInfo(
+        timestamp=timestamp,
+        operation="WRITE" if change.changes_data else "OPTIMIZE",
+        operation_parameters={"mode": operation.capitalize()},
+        engine_info=f"tiffin/{__version__}",
+        user_metadata=note.message or None,
+        tiffin=Details(
+            author=note.author,
+            rows=(before or 0) + change.rows_added - (change.rows_removed or 0) if known else None,
+            rows_added=change.rows_added,
+            rows_removed=change.rows_removed,
+            inputs=note.inputs,
+            narrowed=note.narrowed,
+        ),
+    )
+    state = table.log.publish(now, info, actions)
+    return table.describe_entry(state.version, Entry(info, ()))
+
+
+def _placed(change: Change, version: int) -> list[Add]:
+    """Give new files their place behind all others; files that are restored keep the one they had."""
+    placed = []
+    for place, add in enumerate(change.adds):
+        tags = {POSITION: f"{version:020}.{place:06}", **(add.tags or {})}
+        placed.append(msgspec.structs.replace(add, tags=tags, data_change=change.changes_data))
+    return placed
+
+
+def _metadata(now: State | None, spec: TableSpec, timestamp: int) -> list[Action]:
+    schema, configuration = to_metadata(spec)
+    if now is None:
+        fresh = Metadata(
+            id=str(uuid.uuid4()),
+            schema_string=schema,
+            partition_columns=list(spec.partition_by),
+            configuration=configuration,
+            created_time=timestamp,
+        )
+        return [Action(protocol=Protocol(1, 2)), Action(meta_data=fresh)]
+    if now.spec == spec:
+        return []
+    changed = msgspec.structs.replace(
+        now.metadata,
+        schema_string=schema,
+        partition_columns=list(spec.partition_by),
+        configuration={**now.metadata.configuration, **configuration},
+    )
+    return [Action(meta_data=changed)]
+
+
+def _removal(add: Add, timestamp: int, change: Change) -> Remove:
+    return Remove(
+        path=add.path,
+        deletion_timestamp=timestamp,
+        data_change=change.changes_data,
+        partition_values=add.partition_values,
+        size=add.size,
+    )

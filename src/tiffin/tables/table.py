@@ -1,0 +1,264 @@
+"""One table: its log and its data files, read at any version."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+
+import msgspec
+import polars as pl
+
+from tiffin.errors import StorageError, VersionNotFound
+from tiffin.files import FileSystem, make_folders
+from tiffin.schema import dtypes
+from tiffin.schema.names import TableName
+from tiffin.schema.table import TableSpec
+from tiffin.tables.actions import Add, Details, Entry
+from tiffin.tables.datafiles import DataFiles, Encoding, may_hold
+from tiffin.tables.log import Log
+from tiffin.tables.state import State
+
+_READ_ONLY = {errno.EROFS, errno.EACCES, errno.EPERM}
+
+
+@dataclass(frozen=True)
+class Options:
+    """How a table is kept."""
+
+    encoding: Encoding = field(default_factory=Encoding)
+    verify: bool = True
+    checkpoint_every: int = 100
+    compact_files: int = 16
+    target_file_bytes: int = 128 << 20
+    keep_versions: int | None = None
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Which rows and columns of a table are wanted; by default all."""
+
+    columns: Sequence[str] | None = None
+    predicate: pl.Expr | None = None
+    keys: pl.DataFrame | None = None
+    """Entity keys, one column for each entity column."""
+    limit: int | None = None
+    offset: int = 0
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether every row is wanted."""
+        return self.predicate is None and self.keys is None and self.limit is None and not self.offset
+
+
+class Commit(msgspec.Struct, frozen=True, kw_only=True):
+    """One version of a table: what was done, by whom, when, and how much of it."""
+
+    table: str
+    version: int
+    timestamp: datetime
+    """When it was committed, UTC."""
+    operation: str
+    rows: int | None = None
+    """Rows of the table at this version; None if another writer did not count them."""
+    rows_added: int | None = None
+    rows_removed: int | None = None
+    message: str = ""
+    author: str = ""
+    inputs: tuple[str, ...] = ()
+    """What the rows were made from, as the caller named it."""
+    narrowed: tuple[str, ...] = ()
+    """Columns whose floats were narrowed to 32 bits, as the caller wished."""
+    path: str = ""
+    """The table's folder."""
+    online_version: int | None = None
+    """The version up to which the online index has caught up; None for a table that is not online."""
+    warnings: tuple[str, ...] = ()
+    """What went wrong after the commit point: the version is there all the same."""
+
+
+class Table:
+    """A table in a folder of the store.
+
+    Parameters
+    ----------
+    fs : FileSystem
+        Where it lies.
+    folder : Path
+        Its folder; it need not exist.
+    name : TableName
+        Its name.
+    options : Options
+        How it is kept.
+    clock : callable, optional
+        Nanoseconds since 1970-01-01 UTC.
+    """
+
+    def __init__(
+        self,
+        fs: FileSystem,
+        folder: Path,
+        name: TableName,
+        options: Options,
+        clock: Callable[[], int] = time.time_ns,
+    ) -> None:
+        self.fs = fs
+        self.folder = folder
+        self.name = name
+        self.options = options
+        self.log = Log(fs, folder, str(name), clock)
+        self.data = DataFiles(fs, folder, str(name), verify=options.verify)
+
+    def read(self, state: State, selection: Selection = Selection()) -> pl.DataFrame:
+        """Read rows of one version.
+
+        Parameters
+        ----------
+        state : State
+            The version.
+        selection : Selection
+            Which rows and columns; as little as possible is read to find them.
+
+        Returns
+        -------
+        DataFrame
+            In the dtypes that were saved.
+
+        Raises
+        ------
+        VersionNotFound
+            The version was vacuumed in the meantime.
+        CorruptData
+            A file is missing, or is not what was written.
+        """
+        with self.leased(state.version):
+            spec = state.spec
+            adds = list(state.files.values())
+            if selection.keys is not None:
+                adds = _holding(adds, spec, selection.keys)
+            rows = self.data.scan(adds, spec)
+            rows, rest = _narrow(rows, spec, selection)
+            frame = dtypes.from_stored(self.data.collect(rows, adds), _wanted(spec, selection, rest))
+        if rest is None:
+            return frame
+        # The predicate looks at columns whose stored form differs from what the caller sees.
+        return _page(frame.filter(rest), selection).select(selection.columns or spec.names)
+
+    def stored(self, adds: Sequence[Add], spec: TableSpec) -> pl.DataFrame:
+        """Read whole files in their stored form."""
+        return self.data.collect(self.data.scan(adds, spec), adds)
+
+    @contextlib.contextmanager
+    def leased(self, version: int) -> Iterator[None]:
+        """Keep the files of a version from being vacuumed while they are read.
+
+        Raises
+        ------
+        VersionNotFound
+            They were vacuumed already.
+        """
+        with contextlib.ExitStack() as held:
+            lease = self._lease(version, held)
+            if not self.log.has(version):
+                raise VersionNotFound(f"version {version} of table {self.name} was vacuumed", table=str(self.name))
+            try:
+                yield
+            finally:
+                held.close()
+                self._end_lease(lease)
+
+    def _lease(self, version: int, held: contextlib.ExitStack) -> Path | None:
+        """Take a shared lock on the lease of a version; None where this process may not write."""
+        leases = self.folder / ".leases"
+        try:
+            if self.fs.stat(leases) is None:
+                make_folders(self.fs, leases)
+            held.enter_context(self.fs.lock(leases / str(version), shared=True))
+        except StorageError as error:
+            # Who may not write here can still read; a vacuum may then end the reading with an error.
+            if isinstance(error.__cause__, OSError) and error.__cause__.errno in _READ_ONLY:
+                return None
+            raise
+        return leases / str(version)
+
+    def _end_lease(self, lease: Path | None) -> None:
+        """Remove the lease's file, unless someone else reads the version too."""
+        if lease is not None:
+            with self.fs.lock(lease, wait=False) as alone:
+                if alone:
+                    self.fs.remove(lease)
+
+    def history(self, limit: int | None = None) -> list[Commit]:
+        """List the versions that can be read, newest first."""
+        newest = self.log.require().version
+        oldest = max(0, newest - limit + 1) if limit is not None else 0
+        return [self.describe_entry(version, entry) for version, entry in self.log.commits(newest, oldest)]
+
+    def describe_entry(self, version: int, entry: Entry) -> Commit:
+        """Tell what a log entry says, whoever wrote it."""
+        info = entry.info
+        own = info.tiffin or Details()
+        mode = info.operation_parameters.get("mode")
+        return Commit(
+            table=str(self.name),
+            version=version,
+            timestamp=datetime.fromtimestamp(info.timestamp / 1000, UTC),
+            operation=str(mode or info.operation).lower(),
+            rows=own.rows,
+            rows_added=own.rows_added,
+            rows_removed=own.rows_removed,
+            message=info.message,
+            author=own.author or info.engine_info,
+            inputs=own.inputs,
+            narrowed=own.narrowed,
+            path=str(self.folder),
+        )
+
+
+def _holding(adds: Sequence[Add], spec: TableSpec, keys: pl.DataFrame) -> list[Add]:
+    """Keep the files that can hold one of the entities."""
+    first = dtypes.to_stored(keys.select(spec.entity[0])).to_series()
+    low, high = first.min(), first.max()
+    return [add for add in adds if low is not None and may_hold(add, spec.entity[0], low, high)]
+
+
+def _narrow(rows: pl.LazyFrame, spec: TableSpec, selection: Selection) -> tuple[pl.LazyFrame, pl.Expr | None]:
+    """Push what the selection says into the scan; return with it the predicate if that has to wait.
+
+    A predicate is about the values that people see: it can be asked of the files where those are stored as they are.
+    """
+    if selection.keys is not None:
+        rows = _only(rows, dtypes.to_stored(selection.keys))
+    predicate = selection.predicate
+    if predicate is not None:
+        stored, seen = spec.stored, spec.dtypes
+        if any(stored[name] != seen[name] for name in predicate.meta.root_names()):
+            return rows, predicate
+        rows = rows.filter(predicate)
+    if selection.offset or selection.limit is not None:
+        rows = rows.slice(selection.offset, selection.limit)
+    return (rows.select(selection.columns) if selection.columns is not None else rows), None
+
+
+def _only(rows: pl.LazyFrame, keys: pl.DataFrame) -> pl.LazyFrame:
+    """Keep the rows of some entities; bounds first, which let row groups be passed over."""
+    names = keys.columns
+    for name in names:
+        rows = rows.filter(pl.col(name).is_between(pl.lit(keys[name].min()), pl.lit(keys[name].max())))
+    if len(names) == 1:
+        return rows.filter(pl.col(names[0]).is_in(keys[names[0]].unique().implode()))
+    return rows.join(keys.lazy(), on=names, how="semi", maintain_order="left")
+
+
+def _wanted(spec: TableSpec, selection: Selection, rest: pl.Expr | None) -> dict[str, pl.DataType]:
+    if rest is not None or selection.columns is None:
+        return spec.dtypes
+    return {name: spec.dtypes[name] for name in selection.columns}
+
+
+def _page(frame: pl.DataFrame, selection: Selection) -> pl.DataFrame:
+    return frame.slice(selection.offset, selection.limit)

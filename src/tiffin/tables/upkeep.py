@@ -1,0 +1,326 @@
+"""Upkeep: checkpoints, merging small files, and removing versions that are no longer wanted.
+
+All of it may fail without harm: a version is never worse off than before, and the next save or vacuum tries again.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from datetime import timedelta
+from urllib.parse import unquote
+
+import msgspec
+
+from tiffin.errors import InvalidInputError, StorageError
+from tiffin.files import remove_tree, sweep, translated
+from tiffin.tables import checkpoint, datafiles
+from tiffin.tables.actions import Add
+from tiffin.tables.saving import Change, Note, publish
+from tiffin.tables.state import State
+from tiffin.tables.table import Commit, Table
+
+_SMALLEST_TIER = 1 << 20
+
+
+class Vacuumed(msgspec.Struct, frozen=True, kw_only=True):
+    """What a vacuum removed, or would remove."""
+
+    table: str
+    oldest_version: int
+    """The oldest version that can be read afterwards."""
+    versions_removed: int
+    files_removed: int
+    bytes_freed: int
+    """Size of the data files removed."""
+    held_version: int | None = None
+    """A version that someone was reading, so that it was kept and all after it."""
+    dry_run: bool = False
+
+
+def after_commit(table: Table, commit: Commit) -> Commit:
+    """Do what is due after a commit; what fails becomes a warning, because the commit stands.
+
+    Returns
+    -------
+    Commit
+        The same one, with warnings.
+    """
+    warnings = []
+    due = commit.version > 0 and commit.version % table.options.checkpoint_every == 0
+    try:
+        if due:
+            write_checkpoint(table, table.log.at(commit.version))
+        if commit.operation == "append":
+            compact(table, only_if_due=True)
+        if due and table.options.keep_versions is not None:
+            # Up to a checkpoint that is there already: one more would cost each save its share.
+            before = commit.version - table.options.keep_versions + 1
+            kept = [version for version in table.log.checkpoints() if version <= before]
+            if kept:
+                _retire(table, kept[-1], wait=False)
+    except StorageError as error:
+        warnings.append(f"upkeep of table {table.name} was put off: {error.message}")
+    return msgspec.structs.replace(commit, warnings=(*commit.warnings, *warnings))
+
+
+def write_checkpoint(table: Table, state: State) -> None:
+    """Write the checkpoint of a version, if it has none."""
+    if table.fs.stat(table.log.folder / checkpoint.checkpoint_name(state.version)) is None:
+        checkpoint.write(table.fs, table.log.folder, state)
+
+
+def compact(table: Table, *, only_if_due: bool = False) -> Commit | None:
+    """Merge small files at the end of a table into one, as a version with the same rows.
+
+    Parameters
+    ----------
+    table : Table
+        The table.
+    only_if_due : bool
+        Whether to merge only where enough files of similar size have come together, so that each row is rewritten
+        a number of times that grows with the logarithm of the table.
+
+    Returns
+    -------
+    Commit or None
+        The version, or None if there was nothing to merge.
+    """
+    state = table.log.require()
+    if only_if_due and not _due(list(state.files.values()), table.options.compact_files):
+        return None
+    with table.log.writing(), table.log.committing():
+        now = table.log.require()
+        if now.spec.partition_by:
+            return None
+        files = list(now.files.values())
+        count = _due(files, table.options.compact_files) if only_if_due else _small(files, table)
+        if count < 2:
+            return None
+        old = files[-count:]
+        rows = table.stored(old, now.spec)
+        if now.spec.order:
+            rows = rows.sort(now.spec.order, maintain_order=True)
+        new = datafiles.write(table.fs, table.folder, rows, now.spec, table.options.encoding)
+        change = Change(now.spec, new, old, changes_data=False)
+        try:
+            return publish(table, now, change, "compact", Note(message=f"merged {count} files"))
+        except FileExistsError:
+            datafiles.discard(table.fs, table.folder, new)
+            return None
+
+
+def _small(files: Sequence[Add], table: Table) -> int:
+    """Count the files at the end that are smaller than a file should be."""
+    count = 0
+    while count < len(files) and files[-1 - count].size < table.options.target_file_bytes:
+        count += 1
+    return count
+
+
+def _due(files: Sequence[Add], fan_in: int) -> int:
+    """Count the files at the end that should be merged now; 0 if none.
+
+    Files are looked at in tiers, each `fan_in` times as large as the one before. As soon as `fan_in` files of a
+    tier or below stand at the end they are merged, which may complete the next tier too.
+    """
+    chosen = 0
+    if fan_in < 2:
+        return 0
+    limit = _SMALLEST_TIER
+    while limit < fan_in**4 * _SMALLEST_TIER:
+        run = 0
+        while run < len(files) and files[-1 - run].size < limit:
+            run += 1
+        if run - max(chosen - 1, 0) >= fan_in:
+            chosen = run
+        limit *= fan_in
+    return chosen
+
+
+def vacuum(
+    table: Table,
+    *,
+    keep_versions: int | None = None,
+    older_than: timedelta | None = None,
+    dry_run: bool = False,
+) -> Vacuumed:
+    """Remove old versions, and files that belong to no version.
+
+    A version that someone is reading is kept, and so are all after it. The newest version always stays.
+
+    Parameters
+    ----------
+    table : Table
+        The table.
+    keep_versions : int, optional
+        How many of the newest versions to keep; with neither this nor `older_than`, all of them.
+    older_than : timedelta, optional
+        Remove only versions that were replaced longer ago than this.
+    dry_run : bool
+        Whether only to tell what would be removed.
+
+    Returns
+    -------
+    Vacuumed
+
+    Raises
+    ------
+    InvalidInputError
+        Fewer than one version is to be kept, or the time is negative.
+    """
+    if keep_versions is not None and keep_versions < 1:
+        raise InvalidInputError(f"cannot keep {keep_versions} versions", hint="the newest version always stays: keep 1")
+    if older_than is not None and older_than < timedelta(0):
+        raise InvalidInputError(f"older_than is {older_than}", hint="give a time of zero or more")
+    newest = table.log.require().version
+    before = 0
+    if keep_versions is not None or older_than is not None:
+        before = newest if keep_versions is None else max(newest - keep_versions + 1, 0)
+    if older_than is not None:
+        moment = time.time_ns() // 1_000_000 - older_than // timedelta(milliseconds=1)
+        # A version stops being current when the next is committed: that is when its age begins.
+        while before > table.log.oldest() and table.log.read_commit(before).info.timestamp > moment:
+            before -= 1
+    return _retire(table, max(before, table.log.oldest()), wait=True, dry_run=dry_run)
+
+
+def _retire(table: Table, before: int, *, wait: bool, dry_run: bool = False) -> Vacuumed:
+    """Remove the versions before one, and all files that no version from there on needs."""
+    oldest = table.log.oldest()
+    nothing = Vacuumed(
+        table=str(table.name),
+        oldest_version=oldest,
+        versions_removed=0,
+        files_removed=0,
+        bytes_freed=0,
+        dry_run=dry_run,
+    )
+    # Alone: a writer's files that are not in the log yet would look as if nobody needed them.
+    with table.log.writing(shared=False, wait=wait) as alone:
+        if not alone:
+            return nothing
+        held = _held(table)
+        first = max(min(before, *held), oldest) if held else max(before, oldest)
+        first_state = table.log.at(first)
+        needed = set(first_state.files)
+        known = set(needed)
+        for version, entry in table.log.commits(table.log.require().version):
+            added = {action.add.path for action in entry.actions if action.add}
+            removed = {action.remove.path for action in entry.actions if action.remove}
+            known |= added | removed
+            needed |= added if version > first else set()
+        unneeded = _unneeded(table, needed, known)
+        if not dry_run:
+            if first > oldest:
+                write_checkpoint(table, first_state)
+                _forget(table, first)
+            _remove_files(table, unneeded)
+    return msgspec.structs.replace(
+        nothing,
+        oldest_version=first,
+        versions_removed=first - oldest,
+        files_removed=len(unneeded),
+        bytes_freed=sum(unneeded.values()),
+        held_version=min(held) if held and min(held) < before else None,
+    )
+
+
+def _held(table: Table) -> list[int]:
+    """List the versions that someone is reading; leases of readers that died are removed."""
+    leases = table.folder / ".leases"
+    held = []
+    with translated(leases, doing="list"):
+        names = table.fs.names(leases) if table.fs.stat(leases) else []
+    for name in names:
+        with table.fs.lock(leases / name, wait=False) as alone:
+            if alone:
+                with translated(leases / name, doing="remove"):
+                    table.fs.remove(leases / name)
+            elif name.isdigit():
+                held.append(int(name))
+    return held
+
+
+def _unneeded(table: Table, needed: set[str], known: set[str]) -> dict[str, int]:
+    """Find data files that no version needs, with their sizes.
+
+    Files of other writers count only if the log knows them: one that is not in it yet may be about to be.
+    """
+    needed_paths = {unquote(path) for path in needed}
+    known_paths = {unquote(path) for path in known}
+    found: dict[str, int] = {}
+    folders = [""]
+    while folders:
+        inside = folders.pop()
+        with translated(table.folder / inside, doing="list"):
+            names = table.fs.names(table.folder / inside)
+            for name in names:
+                path = f"{inside}/{name}" if inside else name
+                if name.startswith(("_", ".")):
+                    continue
+                entry = table.fs.stat(table.folder / path)
+                if entry and entry.is_folder:
+                    folders.append(path)
+                elif entry and path not in needed_paths and (path in known_paths or datafiles.NAME.fullmatch(name)):
+                    found[path] = entry.size
+    return found
+
+
+def _forget(table: Table, first: int) -> None:
+    """Remove the log before a version, oldest first, so that what is left has no holes whenever this ends."""
+    with translated(table.log.folder, doing="vacuum"):
+        for name in sorted(table.fs.names(table.log.folder), key=lambda name: name.lstrip(".")):
+            digits = name.lstrip(".")[:20]
+            if digits.isdigit() and len(digits) == 20 and int(digits) < first:
+                table.fs.remove(table.log.folder / name)
+        table.fs.sync_folder(table.log.folder)
+
+
+def _remove_files(table: Table, unneeded: dict[str, int]) -> None:
+    sweep(table.fs, table.folder)
+    sweep(table.fs, table.log.folder)
+    for path in unneeded:
+        with translated(table.folder / path, doing="remove"):
+            table.fs.remove(table.folder / path)
+
+
+def drop(table: Table) -> None:
+    """Remove a table with all its versions; readers and other writers see it whole or not at all.
+
+    Raises
+    ------
+    StorageError
+        The disk refused; the table is as it was, or gone and its folder not yet emptied.
+    """
+    table.log.require()
+    doomed = table.folder.with_name(f".dropped-{table.log.require().metadata.id}-{time.time_ns()}")
+    with table.log.writing(shared=False), table.log.committing(), translated(table.folder, doing="drop"):
+        table.fs.rename(table.folder, doomed)
+        table.fs.sync_folder(table.folder.parent)
+    remove_tree(table.fs, doomed)
+
+
+def restore(table: Table, version: int, note: Note) -> Commit:
+    """Make the newest version the same as an older one; history keeps both.
+
+    Raises
+    ------
+    VersionNotFound
+        There is no such version, or no more.
+    CommitConflict
+        Writers that do not know the table's lock never let this one through.
+    """
+    with table.leased(version), table.log.writing(), table.log.committing():
+        while True:
+            now, old = table.log.require(), table.log.at(version)
+            adds = [add for path, add in old.files.items() if path not in now.files]
+            removes = [add for path, add in now.files.items() if path not in old.files]
+            counts = [[add.known.num_records for add in files] for files in (adds, removes)]
+            unknown = any(None in numbers for numbers in counts)
+            added, removed = (0, None) if unknown else (sum(n or 0 for n in numbers) for numbers in counts)
+            change = Change(old.spec, adds, removes, added or 0, removed)
+            try:
+                return publish(table, now, change, "restore", note)
+            except FileExistsError:
+                continue
