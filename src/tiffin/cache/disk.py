@@ -23,9 +23,10 @@ from tiffin.errors import StorageError
 from tiffin.files import LOCAL, FileSystem, make_folders, sweep, translated, write_unsynced
 
 if TYPE_CHECKING:
-    import polars as pl
     from collections.abc import Callable
     from pathlib import Path
+
+    import polars as pl
 
     from tiffin.files import Stat
 
@@ -113,10 +114,10 @@ class DiskCache:
             Exactly as it was put; a large one shares the memory of the file. None if it is not there, cannot be
             read, or is not what was written; then it is removed.
         """
-        try:
-            frame = self._open(_file_name(key)) if self._max_bytes else None
-        except StorageError:
-            frame = None
+        frame = None
+        if self._max_bytes:
+            with contextlib.suppress(StorageError), translated(self._folder, doing="read from"):
+                frame = self._open(_file_name(key))
         self._count("misses" if frame is None else "hits")
         return frame
 
@@ -143,8 +144,9 @@ class DiskCache:
         if data is None or len(data) > self._max_bytes:
             return False
         try:
-            self._store(name, data)
-            self._trim()
+            with translated(self._folder, doing="write to"):
+                self._store(name, data)
+                self._trim()
         except StorageError:
             self._count("failed")
             return False
@@ -240,11 +242,10 @@ class DiskCache:
 
     def _open(self, name: str) -> pl.DataFrame | None:
         path = self._folder / name
-        with translated(path, doing="read"):
-            found = self._fs.stat(path)
-            if found is None:
-                return None
-            data = memoryview(self._fs.read(path))
+        found = self._fs.stat(path)
+        if found is None:
+            return None
+        data = memoryview(self._fs.read(path))
         frame = None
         if self._verified.get(name) == found or sealed.is_whole(name, data):
             frame = sealed.decode(data)
@@ -277,8 +278,7 @@ class DiskCache:
 
     def _trim(self) -> None:
         """Bring the folder back within its bound, and clear away what does not belong there."""
-        with translated(self._folder, doing="list"):
-            names = self._fs.names(self._folder)
+        names = self._fs.names(self._folder)
         others = [name for name in names if not _NAME.fullmatch(name) and name not in (TAG, LOCK)]
         if others:
             self._clear_away(others if TAG in names else [])
@@ -304,10 +304,12 @@ class DiskCache:
     def _held(self) -> dict[str, Stat]:
         """Look at every file that is a frame of this cache."""
         with translated(self._folder, doing="list"):
-            if self._fs.stat(self._folder) is None:
+            folder = self._fs.stat(self._folder)
+            if folder is None or not folder.is_folder:
                 return {}
-            found = {name: self._fs.stat(self._folder / name) for name in self._fs.names(self._folder)}
-        return {name: stat for name, stat in found.items() if stat is not None and _NAME.fullmatch(name)}
+            names = [name for name in self._fs.names(self._folder) if _NAME.fullmatch(name)]
+            found = {name: self._fs.stat(self._folder / name) for name in names}
+        return {name: stat for name, stat in found.items() if stat is not None}
 
     def _remove(self, name: str) -> None:
         self._verified.pop(name, None)

@@ -123,6 +123,23 @@ class MemoryCache(Generic[Value]):
             self._hits += 1
         return self._copy(entry.value)
 
+    def peek(self, key: Hashable) -> Value | None:
+        """Return the value of a key, or None, without counting the look-up.
+
+        Parameters
+        ----------
+        key : hashable
+            As for `get`.
+
+        Returns
+        -------
+        Value or None
+            None if it was never put in, was dropped or has expired.
+        """
+        with self._lock:
+            entry = self._find(key)
+        return None if entry is None else self._copy(entry.value)
+
     def get_or_load(self, key: Hashable, load: Callable[[], Value], size_of: Callable[[Value], int]) -> Value:
         """Return the value of a key, loading it if it is not there; callers at the same time load it once.
 

@@ -44,7 +44,14 @@ def from_arrow(obj: Any) -> tuple[pl.DataFrame, dict[str, str]]:
     InvalidInputError
         If a type has no exact counterpart, or names repeat; names the column.
     """
-    table = libraries.pyarrow().table(obj)
+    pyarrow = libraries.pyarrow()
+    try:
+        table = pyarrow.table(obj)
+    except pyarrow.ArrowInvalid as error:
+        raise InvalidInputError(
+            f"a {type(obj).__module__}.{type(obj).__qualname__} is not a frame: {error}",
+            hint="give it columns and names: a table, or a Series' .to_frame()",
+        ) from error
     repeated = sorted({name for name in table.column_names if table.column_names.count(name) > 1})
     if repeated:
         raise InvalidInputError(f"several columns are named {repeated[0]!r}", hint="give each column its own name")
@@ -80,13 +87,15 @@ def column_from_arrow(name: str, array: Any) -> pl.Series:
     pyarrow = libraries.pyarrow()
     if isinstance(array, pyarrow.Array):
         array = pyarrow.chunked_array([array])
+    if pyarrow.types.is_fixed_size_list(array.type) and any(chunk.offset for chunk in array.chunks):
+        array = _compact(array)  # Polars 2.1 cannot read a slice of them
     plain = _plain_type(name, array.type)
     try:
         series = pl.Series(name, array if plain == array.type else array.cast(plain))
         _restore(natural(series.clear()), array.type)
     except (pyarrow.ArrowException, pl.exceptions.PolarsError) as error:
         raise _refused(name, array.type, str(error)) from error
-    if _holds_map(array.type) and _map_entries(array) != _map_entries(natural(series)):
+    if _holds_map(array.type) and any(_repeats_key(chunk) for chunk in _compact(array).chunks):
         raise InvalidInputError(
             f"column {name!r} holds a map with the same key twice", hint="keep one value per key", column=name
         )
@@ -154,6 +163,9 @@ def restore(array: Any, text: str) -> Any:
 
 
 def _restore(array: Any, target: Any) -> Any:
+    types = libraries.pyarrow().types
+    if types.is_dictionary(target) and not types.is_dictionary(array.type):
+        array = array.cast(target.value_type).dictionary_encode()
     return array if array.type == target else array.cast(target)
 
 
@@ -243,19 +255,21 @@ def _holds_map(kind: Any) -> bool:
     return bool(types.is_map(kind) or any(_holds_map(kind.field(i).type) for i in range(kind.num_fields)))
 
 
-def _map_entries(array: Any) -> int:
-    """Count the keys of all maps in an array."""
-    # A copy of the rows has neither an offset nor values behind its nulls
-    return sum(_entries(chunk.take(list(range(len(chunk))))) for chunk in array.chunks)
+def _compact(array: Any) -> Any:
+    """Copy the rows, so that they have neither an offset nor values behind nulls."""
+    pyarrow = libraries.pyarrow()
+    return array.take(pyarrow.array(range(len(array)), pyarrow.int64()))
 
 
-def _entries(array: Any) -> int:
-    types = libraries.pyarrow().types
+def _repeats_key(array: Any) -> bool:
+    pyarrow = libraries.pyarrow()
+    types = pyarrow.types
     if types.is_map(array.type):
-        return len(array.keys) + _entries(array.items)
+        keys = pl.Series(pyarrow.ListArray.from_arrays(array.offsets, array.keys))
+        return bool((keys.list.n_unique() != keys.list.len()).any()) or _repeats_key(array.items)
     if types.is_struct(array.type):
-        return sum(_entries(field) for field in array.flatten())
-    return _entries(array.flatten()) if types.is_nested(array.type) else 0
+        return any(_repeats_key(field) for field in array.flatten())
+    return types.is_nested(array.type) and _repeats_key(array.flatten())
 
 
 def encode_type(kind: Any) -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from importlib.util import find_spec
 from typing import Any, Literal
 
 import polars as pl
@@ -77,8 +76,6 @@ def _ingest(obj: Any) -> Ingested:
     if isinstance(obj, Mapping):
         return Ingested(_from_columns(obj), {}, "rows")
     if hasattr(obj, "__arrow_c_stream__") or hasattr(obj, "__arrow_c_array__"):
-        if find_spec("pyarrow") is None:
-            return Ingested(pl.DataFrame(obj))
         return Ingested(*arrow.from_arrow(obj), "arrow")
     raise _no_frame(obj)
 
@@ -90,21 +87,22 @@ def _is_pandas(obj: Any) -> bool:
 
 
 def _no_frame(obj: Any) -> InvalidInputError:
-    to_frame = ": turn it into a frame first, with .to_frame()" if hasattr(obj, "to_frame") else ""
     return InvalidInputError(
         f"a {type(obj).__module__}.{type(obj).__qualname__} is not a frame",
-        hint=f"give a pandas or Polars DataFrame, a PyArrow table, or a list of dicts{to_frame}",
+        hint="give a pandas or Polars DataFrame, a PyArrow table, or a list of dicts",
     )
 
 
 def _from_rows(rows: Iterable[Any]) -> pl.DataFrame:
     names: dict[str, None] = {}
     for number, row in enumerate(rows):
-        if not isinstance(row, Mapping):
+        if type(row) is not dict and not isinstance(row, Mapping):
             raise InvalidInputError(
-                f"row {number} is a {type(row).__name__}, not a dict", hint="give one dict per row: column to value"
+                f"row {number} is of type {type(row).__name__}, not a dict",
+                hint="give one dict per row: column to value",
             )
-        names.update(dict.fromkeys(row))
+        if row.keys() != names.keys():
+            names.update(dict.fromkeys(row))
     _check_names(names)
     return pl.DataFrame([objects.to_series(name, [row.get(name) for row in rows]) for name in names])
 
@@ -126,7 +124,8 @@ def _from_column(name: str, values: Any) -> pl.Series:
     if type(values).__module__ == "numpy" and getattr(values, "ndim", 0) == 1 and values.dtype.kind in "biufUM":
         return pl.Series(name, values)
     raise InvalidInputError(
-        f"column {name!r} is a {type(values).__name__}", hint="give a list, a one-dimensional NumPy array or a Series"
+        f"column {name!r} is of type {type(values).__name__}",
+        hint="give a list, a one-dimensional NumPy array or a Series",
     )
 
 
@@ -136,7 +135,7 @@ def _check_names(names: Iterable[Any]) -> None:
     for name in names:
         if not isinstance(name, str):
             raise InvalidName(
-                f"a column is named {name!r}, a {type(name).__name__}",
+                f"a column is named {name!r}, of type {type(name).__name__}",
                 hint="column names are strings: rename it, in pandas with df.columns = df.columns.map(str)",
             )
         if not name or len(name) > MAX_NAME_LENGTH or any(unicodedata.category(char) in {"Cc", "Cs"} for char in name):

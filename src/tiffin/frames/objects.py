@@ -17,6 +17,11 @@ _KINDS: dict[type, str] = {
     dt.datetime: "datetime", dt.time: "time", dt.timedelta: "timedelta", list: "list", tuple: "list", dict: "dict",
 }  # fmt: skip
 
+_FAITHFUL = {"bool", "int", "float", "str", "bytes", "Decimal", "date"}
+"""Kinds that Arrow either keeps or refuses; others it may truncate."""
+
+_FAITHFUL_TYPES = {kind for kind, name in _KINDS.items() if name in _FAITHFUL}
+
 _NUMPY_KINDS = {"b": "bool", "i": "int", "u": "int", "f": "float", "U": "str"}
 
 
@@ -44,6 +49,9 @@ def to_series(name: str, values: list[Any], *, exact: bool = False) -> pl.Series
     InvalidInputError
         If the values differ in kind or cannot be kept; names the first row at fault.
     """
+    types = set(map(type, values)) - {type(None)}
+    if (len(types) == 1 and types <= _FAITHFUL_TYPES) or (types == {int, float} and not exact):
+        return _convert(name, values)
     kinds = [_kind(value) for value in values]
     present = set(kinds) - {None}
     if "float" in present and len(present) > 1 and (exact or "int" not in present):
@@ -55,7 +63,7 @@ def to_series(name: str, values: list[Any], *, exact: bool = False) -> pl.Series
         return pl.Series(name, [None] * len(values), dtype=pl.Null)
     plain = [None if kind is None else value for value, kind in zip(values, kinds, strict=True)]
     series = _convert(name, plain)
-    if present & {"list", "ndarray", "dict", "datetime", "time", "timedelta"} or len(present) > 1:
+    if not present <= _FAITHFUL:
         _check_same(series, plain, exact=exact)
     return series
 
@@ -83,7 +91,8 @@ def _mixed(name: str, values: Sequence[Any], kinds: Sequence[str | None]) -> Inv
     first = next(row for row, kind in enumerate(kinds) if kind is not None)
     odd = next(row for row, kind in enumerate(kinds) if kind not in {None, kinds[first]})
     return InvalidInputError(
-        f"column {name!r} mixes types: {kinds[first]} in row {first}, {kinds[odd]} in row {odd} ({_shown(values[odd])})",
+        f"column {name!r} mixes types: {kinds[first]} in row {first}, "
+        f"{kinds[odd]} in row {odd} ({_shown(values[odd])})",
         hint="give the column one type, for example text: df[column].astype(str) in pandas",
         column=name,
         row=odd,
@@ -117,27 +126,35 @@ def _wide_integers(name: str, values: list[Any]) -> pl.Series:
 
 
 def _unusable(name: str, values: list[Any], pyarrow: Any, error: Exception) -> InvalidInputError:
-    row = next((row for row, value in enumerate(values) if not _converts(pyarrow, value)), None)
-    where = "" if row is None else f", row {row} ({_shown(values[row])})"
+    row = _first_that_fails(pyarrow, values)
     return InvalidInputError(
-        f"column {name!r}{where} cannot be stored: {error}",
+        f"column {name!r}, row {row} ({_shown(values[row])}) cannot be stored: {error}",
         hint="use numbers, text, bytes, dates, times, decimals, or lists and dicts of one type each",
         column=name,
         row=row,
     )
 
 
-def _converts(pyarrow: Any, value: Any) -> bool:
-    try:
-        pyarrow.array([value])
-    except (pyarrow.ArrowException, TypeError, ValueError, OverflowError):
-        return False
-    return True
+def _first_that_fails(pyarrow: Any, values: list[Any]) -> int:
+    """Find the row that spoils the column: the rows before it convert, and with it they do not."""
+    good, bad = 0, len(values)
+    while bad - good > 1:
+        middle = (good + bad) // 2
+        try:
+            pyarrow.array(values[:middle])
+        except (pyarrow.ArrowException, TypeError, ValueError, OverflowError):
+            bad = middle
+        else:
+            good = middle
+    return bad - 1
 
 
 def _check_same(series: pl.Series, values: list[Any], *, exact: bool) -> None:
-    """Compare with the original, since Arrow's inference truncates some values instead of refusing them."""
-    for row, (value, back) in enumerate(zip(values, series.to_list(), strict=True)):
+    """Refuse values that Arrow's inference truncated: nanoseconds, a time's zone, a date's hours."""
+    given_back = series.to_list()
+    if _equal(given_back, values):
+        return
+    for row, (value, back) in enumerate(zip(values, given_back, strict=True)):
         if not _same(value, back, exact=exact):
             raise InvalidInputError(
                 f"column {series.name!r}, row {row}: {_shown(value)} would come back as {_shown(back)}",
@@ -145,6 +162,13 @@ def _check_same(series: pl.Series, values: list[Any], *, exact: bool) -> None:
                 column=series.name,
                 row=row,
             )
+
+
+def _equal(one: list[Any], other: list[Any]) -> bool:
+    try:
+        return one == other
+    except ValueError:  # NumPy arrays among them, whose comparison has no single answer
+        return False
 
 
 def _same(value: Any, back: Any, *, exact: bool) -> bool:
@@ -160,4 +184,6 @@ def _same(value: Any, back: Any, *, exact: bool) -> bool:
         return same_form and all(_same(one, other, exact=exact) for one, other in zip(value, back, strict=True))
     if _is_nan(value):
         return _is_nan(back)
-    return bool(value == back) and (_kind(value) == _kind(back) or (not exact and type(back) is float))
+    if exact and type(value) is not type(back):
+        return False
+    return bool(value == back) and (_kind(value) == _kind(back) or type(back) is float)

@@ -20,6 +20,8 @@ PREFIX = "pandas:"
 
 _MASKED = {"boolean", *(f"{sign}Int{bits}" for sign in ("", "U") for bits in (8, 16, 32, 64)), "Float32", "Float64"}
 
+_CATEGORY_KINDS = {"string", "integer", "floating", "boolean", "empty"}
+
 _ADVICE = {
     "complex": "save the real and the imaginary part as two columns",
     "period": "turn it into timestamps: df[column].dt.to_timestamp()",
@@ -67,7 +69,7 @@ def _check_axes(frame: Any) -> None:
     if not isinstance(frame.index, pandas.RangeIndex) or frame.index.name is not None:
         kind = type(frame.index).__name__ + (f" named {frame.index.name!r}" if frame.index.name is not None else "")
         raise InvalidInputError(
-            f"the frame's index is a {kind}, and an index is not saved",
+            f"the frame has an index of type {kind}, and an index is not saved",
             hint="make it a column with df.reset_index(), or drop it with df.reset_index(drop=True)",
         )
     if frame.columns.nlevels > 1:
@@ -81,7 +83,7 @@ def _check_axes(frame: Any) -> None:
     for name in frame.columns:
         if not isinstance(name, str):
             raise InvalidName(
-                f"a column is named {name!r}, a {type(name).__name__}",
+                f"a column is named {name!r}, of type {type(name).__name__}",
                 hint="column names are strings: df.columns = df.columns.map(str)",
             )
 
@@ -100,7 +102,7 @@ def _from_column(name: str, column: Any) -> tuple[pl.Series, str]:
         return _from_array(name, column.array), "arrow " + arrow.encode_type(dtype.pyarrow_dtype)
     if kind == "DatetimeTZDtype":
         return _from_zoned(name, column)
-    if kind == "NumpyEADtype" or not hasattr(dtype, "kind") or type(dtype).__module__.partition(".")[0] != "numpy":
+    if type(dtype).__module__.partition(".")[0] != "numpy":
         raise _refused(name, dtype)
     return _from_numpy(name, column)
 
@@ -160,8 +162,9 @@ def _from_zoned(name: str, column: Any) -> tuple[pl.Series, str]:
 
 
 def _from_strings(name: str, column: Any) -> tuple[pl.Series, str]:
-    family = "str" if column.dtype.na_value is not libraries.pandas().NA else "string"
-    return _from_array(name, column.array), f"{family}[{column.dtype.storage}]"
+    family = "string" if column.dtype.na_value is libraries.pandas().NA else "str"
+    text = f"{family}[{column.dtype.storage}]"
+    return _from_array(name, column.array), "" if text == "str[pyarrow]" else text
 
 
 def _from_array(name: str, array: Any) -> pl.Series:
@@ -186,16 +189,17 @@ def _from_categories(name: str, column: Any) -> tuple[pl.Series, str]:
             hint="save it as text: df[column].astype(str)",
             column=name,
         )
-    values, inner = _from_column(name, categories.to_series(index=range(len(categories))))
-    if values.dtype not in {pl.String, pl.Boolean, pl.Null} and not values.dtype.is_numeric():
+    if libraries.pandas().api.types.infer_dtype(categories) not in _CATEGORY_KINDS:
         raise _refused(name, column.dtype)
+    values, inner = _from_column(name, libraries.pandas().Series(categories))
+    if values.dtype == pl.String:
+        inner, values = inner or "str[pyarrow]", values.cast(pl.Categorical)
     codes = pl.Series(name, column.cat.codes.to_numpy()).cast(pl.Int32)
-    series = values.gather(codes.set(codes < 0, None))
     described = {
         "type": inner or str(categories.dtype), "values": values.to_list(), "ordered": bool(column.cat.ordered),
     }  # fmt: skip
     text = "category " + json.dumps(described, ensure_ascii=False, separators=(",", ":"))
-    return (series.cast(pl.Categorical) if series.dtype == pl.String else series), text
+    return values.gather(codes.set(codes < 0, None)), text
 
 
 def _from_objects(name: str, column: Any) -> tuple[pl.Series, str]:
@@ -205,6 +209,6 @@ def _from_objects(name: str, column: Any) -> tuple[pl.Series, str]:
     values = column.where(~missing, None).to_list()
     series = objects.to_series(name, values, exact=True)
     present = next((value for value in values if value is not None), None)
-    form = "ndarray" if type(present).__module__ == "numpy" and getattr(present, "ndim", 0) else "object"
+    form = "ndarray" if type(present).__name__ == "ndarray" else "object"
     marker = markers.pop() if len(markers) == 1 else "NoneType"
     return series, f"{form} {marker}"

@@ -108,7 +108,7 @@ def _writable(column: pl.Series) -> Any:
     return array if array.flags.writeable and array.flags.owndata else array.copy()
 
 
-def _natural(column: pl.Series) -> Any:  # noqa: PLR0911  # one line per family of types
+def _natural(column: pl.Series) -> Any:
     dtype = column.dtype
     if dtype.is_float() or (not column.null_count() and _is_numpy(dtype)):
         return _writable(column)
@@ -157,7 +157,8 @@ def _objects(column: pl.Series, marker: str, *, as_arrays: bool) -> Any:
         dtype = _writable(column.explode()).dtype
         values = (None if value is None else np.asarray(value, dtype) for value in values)
     values = (missing if value is None else value for value in values)
-    return np.fromiter(values, dtype=object, count=len(column))
+    # As a Series, since pandas infers a type from a bare array of objects
+    return libraries.pandas().Series(np.fromiter(values, dtype=object, count=len(column)), dtype=object, copy=False)
 
 
 def _categories(column: pl.Series, described: dict[str, Any]) -> Any:
@@ -173,8 +174,10 @@ def _categories(column: pl.Series, described: dict[str, Any]) -> Any:
 
 def _natural_categories(column: pl.Series) -> Any:
     pandas = libraries.pandas()
-    ordered = isinstance(column.dtype, pl.Enum)
-    values = column.dtype.categories if ordered else column.drop_nulls().cast(pl.String).unique().sort()
+    if isinstance(column.dtype, pl.Enum):
+        values, ordered = column.dtype.categories, True
+    else:
+        values, ordered = column.drop_nulls().cast(pl.String).unique().sort(), False
     dtype = pandas.CategoricalDtype(pandas.Index(values.to_list(), dtype="str"), ordered=ordered)
     return pandas.Categorical.from_codes(_codes(column, values), dtype=dtype)
 
@@ -184,7 +187,7 @@ def _values_dtype(column: pl.Series) -> pl.DataType:
 
 
 def _codes(column: pl.Series, values: pl.Series) -> Any:
-    """Number each value by its place among the categories; -1 where it is missing."""
+    """Find the place of each value among the categories; -1 where it is missing."""
     if values.dtype == pl.String:
         codes = column.cast(pl.Enum(values)).to_physical()
     else:

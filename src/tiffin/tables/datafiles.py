@@ -276,10 +276,10 @@ class DataFiles:
         """
         unchecked = [add for add in adds if add.path not in self._checked]
         if sum(add.size for add in unchecked) < _CHECK_BESIDE_BYTES:
-            self._check(unchecked)
+            self.check(unchecked)
             return self._collect(rows)
         with ThreadPoolExecutor(max_workers=1, thread_name_prefix="tiffin-check") as pool:
-            checking = pool.submit(self._check, unchecked)
+            checking = pool.submit(self.check, unchecked)
             try:
                 frame = self._collect(rows)
             finally:
@@ -296,7 +296,14 @@ class DataFiles:
                 hint="run `tiffin doctor`; older versions may be whole: see `tiffin history`",
             ) from error
 
-    def _check(self, adds: Sequence[Add]) -> None:
+    def check(self, adds: Sequence[Add]) -> None:
+        """Check files against their checksums.
+
+        Raises
+        ------
+        CorruptData
+            A file is missing, or is not what was written.
+        """
         for add in adds:
             path = self._folder / unquote(add.path)
             with translated(path, doing="read"):

@@ -7,6 +7,7 @@ writers one wins, whichever machine, process or library they are. What has been 
 
 from __future__ import annotations
 
+import errno
 import re
 import threading
 import time
@@ -14,8 +15,8 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 
-from tiffin.errors import CorruptData, TableNotFound, VersionNotFound
-from tiffin.files import FileSystem, Stat, publish, translated
+from tiffin.errors import CorruptData, StorageError, TableNotFound, VersionNotFound
+from tiffin.files import FileSystem, Stat, publish, sweep, translated
 from tiffin.tables import checkpoint
 from tiffin.tables.actions import Action, CommitInfo, Entry, decode_commit, encode_commit, is_torn
 from tiffin.tables.state import State, replay
@@ -24,6 +25,14 @@ FOLDER = "_delta_log"
 _COMMIT = re.compile(r"(\d{20})\.json")
 _SETTLED_NS = 50_000_000
 """A folder changed within this time may change again without a new mtime: file systems keep coarse time."""
+
+
+_READ_ONLY = {errno.EROFS, errno.EACCES, errno.EPERM}
+
+
+def is_read_only(error: StorageError) -> bool:
+    """Tell whether an error means that this process may not write there: it can still read."""
+    return isinstance(error.__cause__, OSError) and error.__cause__.errno in _READ_ONLY
 
 
 class Log:
@@ -237,6 +246,7 @@ class Log:
         return commits, checkpoints
 
     def _open(self) -> State | None:
+        self._sweep()
         commits, checkpoints = self._names()
         while commits:
             try:
@@ -246,6 +256,17 @@ class Log:
                     raise
                 self._set_aside(commits.pop())
         return None
+
+    def _sweep(self) -> None:
+        """Remove what dead writers left, if no writer is at work and this process may."""
+        try:
+            with self.writing(shared=False, wait=False) as alone:
+                if alone:
+                    sweep(self.fs, self.folder)
+                    sweep(self.fs, self.folder.parent)
+        except StorageError as error:
+            if not is_read_only(error):
+                raise
 
     def _follow(self, state: State) -> State:
         """Replay the commits that are new."""

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -20,10 +19,8 @@ from tiffin.schema.names import TableName
 from tiffin.schema.table import TableSpec
 from tiffin.tables.actions import Add, Details, Entry
 from tiffin.tables.datafiles import DataFiles, Encoding, may_hold
-from tiffin.tables.log import Log
+from tiffin.tables.log import Log, is_read_only
 from tiffin.tables.state import State
-
-_READ_ONLY = {errno.EROFS, errno.EACCES, errno.EPERM}
 
 
 @dataclass(frozen=True)
@@ -53,6 +50,17 @@ class Selection:
     def is_whole(self) -> bool:
         """Whether every row is wanted."""
         return self.predicate is None and self.keys is None and self.limit is None and not self.offset
+
+    def apply(self, frame: pl.DataFrame) -> pl.DataFrame:
+        """Select from a frame that has all rows and columns."""
+        rows = frame.lazy()
+        if self.keys is not None:
+            rows = rows.join(self.keys.lazy(), on=self.keys.columns, how="semi", maintain_order="left")
+        if self.predicate is not None:
+            rows = rows.filter(self.predicate)
+        if self.offset or self.limit is not None:
+            rows = rows.slice(self.offset, self.limit)
+        return (rows if self.columns is None else rows.select(self.columns)).collect()
 
 
 class Commit(msgspec.Struct, frozen=True, kw_only=True):
@@ -146,7 +154,7 @@ class Table:
         if rest is None:
             return frame
         # The predicate looks at columns whose stored form differs from what the caller sees.
-        return _page(frame.filter(rest), selection).select(selection.columns or spec.names)
+        return replace(selection, predicate=rest, keys=None).apply(frame)
 
     def stored(self, adds: Sequence[Add], spec: TableSpec) -> pl.DataFrame:
         """Read whole files in their stored form."""
@@ -180,9 +188,9 @@ class Table:
             held.enter_context(self.fs.lock(leases / str(version), shared=True))
         except StorageError as error:
             # Who may not write here can still read; a vacuum may then end the reading with an error.
-            if isinstance(error.__cause__, OSError) and error.__cause__.errno in _READ_ONLY:
-                return None
-            raise
+            if not is_read_only(error):
+                raise
+            return None
         return leases / str(version)
 
     def _end_lease(self, lease: Path | None) -> None:
@@ -258,7 +266,3 @@ def _wanted(spec: TableSpec, selection: Selection, rest: pl.Expr | None) -> dict
     if rest is not None or selection.columns is None:
         return spec.dtypes
     return {name: spec.dtypes[name] for name in selection.columns}
-
-
-def _page(frame: pl.DataFrame, selection: Selection) -> pl.DataFrame:
-    return frame.slice(selection.offset, selection.limit)

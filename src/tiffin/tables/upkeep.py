@@ -6,8 +6,9 @@ All of it may fail without harm: a version is never worse off than before, and t
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import timedelta
+from pathlib import Path
 from urllib.parse import unquote
 
 import msgspec
@@ -250,21 +251,24 @@ def _unneeded(table: Table, needed: set[str], known: set[str]) -> dict[str, int]
     needed_paths = {unquote(path) for path in needed}
     known_paths = {unquote(path) for path in known}
     found: dict[str, int] = {}
-    folders = [""]
-    while folders:
-        inside = folders.pop()
-        with translated(table.folder / inside, doing="list"):
-            names = table.fs.names(table.folder / inside)
-            for name in names:
-                path = f"{inside}/{name}" if inside else name
-                if name.startswith(("_", ".")):
-                    continue
-                entry = table.fs.stat(table.folder / path)
-                if entry and entry.is_folder:
-                    folders.append(path)
-                elif entry and path not in needed_paths and (path in known_paths or datafiles.NAME.fullmatch(name)):
-                    found[path] = entry.size
+    for folder in _data_folders(table, table.folder):
+        for name in table.fs.names(folder):
+            path = (folder / name).relative_to(table.folder).as_posix()
+            ours = path in known_paths or datafiles.NAME.fullmatch(name)
+            entry = table.fs.stat(folder / name) if ours and path not in needed_paths else None
+            if entry is not None:
+                found[path] = entry.size
     return found
+
+
+def _data_folders(table: Table, folder: Path) -> Iterator[Path]:
+    """List the table's folder and those of its partitions."""
+    yield folder
+    with translated(folder, doing="list"):
+        inside = [folder / name for name in table.fs.names(folder) if "=" in name]
+        below = [path for path in inside if (found := table.fs.stat(path)) and found.is_folder]
+    for path in below:
+        yield from _data_folders(table, path)
 
 
 def _forget(table: Table, first: int) -> None:
@@ -278,8 +282,8 @@ def _forget(table: Table, first: int) -> None:
 
 
 def _remove_files(table: Table, unneeded: dict[str, int]) -> None:
-    sweep(table.fs, table.folder)
-    sweep(table.fs, table.log.folder)
+    for folder in (table.log.folder, *_data_folders(table, table.folder)):
+        sweep(table.fs, folder)
     for path in unneeded:
         with translated(table.folder / path, doing="remove"):
             table.fs.remove(table.folder / path)

@@ -1,0 +1,1 @@
+"""The guides' import paths; everything here only re-exports from `tiffin`."""

@@ -1,0 +1,126 @@
+"""Reading a version of a table through the caches.
+
+The version is part of every key, so a cached frame is never stale and nothing is ever invalidated. Memory holds whole
+versions (and columns of them that were asked for); the disk cache holds whole versions, decoded. A read of a few rows
+uses a version that is in memory or on the disk already, and otherwise fetches just those rows from the Parquet files.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import polars as pl
+
+from tiffin.cache import DiskCache, MemoryCache
+from tiffin.frames import FeatureFrame
+from tiffin.tables.state import State
+from tiffin.tables.table import Selection, Table
+
+
+class Held:
+    """A frame in memory, with the conversions that were made of it, for all who read it.
+
+    Attributes
+    ----------
+    frame : DataFrame
+        Never changed; readers get clones.
+    """
+
+    def __init__(self, frame: pl.DataFrame) -> None:
+        self.frame = frame
+        self._made: dict[str, Any] = {}
+        self._lock = threading.Lock()
+
+    def share(self, name: str, convert: Callable[[], Any]) -> Any:
+        """Return a conversion of the frame, made once."""
+        made = self._made.get(name)
+        if made is None:
+            with self._lock:
+                made = self._made.get(name)
+                if made is None:
+                    made = self._made[name] = convert()
+        return made
+
+    @property
+    def size_bytes(self) -> int:
+        """Bytes, counted as if pandas will be given a copy of its own: what is kept must not outgrow its bound."""
+        return 2 * int(self.frame.estimated_size())
+
+
+class Reader:
+    """Reads versions of tables through a memory cache and a disk cache.
+
+    Parameters
+    ----------
+    memory : MemoryCache or None
+        Frames in memory; None keeps none.
+    disk : DiskCache or None
+        Decoded frames on disk; None keeps none.
+    """
+
+    def __init__(self, memory: MemoryCache[Held] | None, disk: DiskCache | None) -> None:
+        self.memory = memory
+        self.disk = disk
+
+    def read(self, table: Table, state: State, selection: Selection, *, use_cache: bool = True) -> FeatureFrame:
+        """Read rows and columns of a version.
+
+        Parameters
+        ----------
+        table : Table
+            The table.
+        state : State
+            The version.
+        selection : Selection
+            Which rows and columns.
+        use_cache : bool
+            Whether the caches may answer; without, the Parquet files are read.
+
+        Returns
+        -------
+        FeatureFrame
+        """
+        if not use_cache:
+            held = Held(table.read(state, selection))
+        elif selection.is_whole:
+            held = self._whole(table, state, selection)
+        else:
+            held = Held(self._part(table, state, selection))
+        return FeatureFrame(
+            held.frame, origins=state.spec.origins, lock={str(table.name): state.version}, share=held.share
+        )
+
+    def _whole(self, table: Table, state: State, selection: Selection) -> Held:
+        columns = None if selection.columns is None else tuple(selection.columns)
+        if self.memory is None:
+            return Held(self._load(table, state, selection))
+        key = (state.metadata.id, state.version, columns)
+        return self.memory.get_or_load(
+            key, lambda: Held(self._load(table, state, selection)), lambda held: held.size_bytes
+        )
+
+    def _load(self, table: Table, state: State, selection: Selection) -> pl.DataFrame:
+        known = self._known(state)
+        if known is not None:
+            return known if selection.columns is None else known.select(selection.columns)
+        frame = table.read(state, selection)
+        if self.disk is not None and selection.columns is None:
+            self.disk.put_later(_disk_key(state), frame)
+        return frame
+
+    def _part(self, table: Table, state: State, selection: Selection) -> pl.DataFrame:
+        known = self._known(state)
+        return table.read(state, selection) if known is None else selection.apply(known)
+
+    def _known(self, state: State) -> pl.DataFrame | None:
+        """Return the whole version, if memory or the disk has it."""
+        held = self.memory.peek((state.metadata.id, state.version, None)) if self.memory is not None else None
+        if held is not None:
+            return held.frame
+        return self.disk.get(_disk_key(state)) if self.disk is not None else None
+
+
+def _disk_key(state: State) -> tuple[str, int]:
+    return state.metadata.id, state.version
