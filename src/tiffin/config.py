@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, fields
 from datetime import timedelta
 from difflib import get_close_matches
 from fractions import Fraction
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from tiffin.errors import InvalidInputError, did_you_mean
 from tiffin.files import LOCAL, contained, translated
@@ -150,7 +150,7 @@ class Settings:
         A value is not allowed; the message names the setting.
     """
 
-    compression: str = _setting(
+    compression: Literal["zstd", "snappy", "lz4", "none"] = _setting(
         "zstd",
         'Compression of Parquet files: "zstd", "snappy", "lz4" or "none". Always lossless.',
         _choice("zstd", "snappy", "lz4", "none"),

@@ -544,4 +544,4 @@ def _memory_cache(settings: config.Settings) -> MemoryCache[Held] | None:
 def _disk_cache(settings: config.Settings, path: Path, fs: FileSystem) -> DiskCache | None:
     if not settings.disk_cache_bytes:
         return None
-    return DiskCache(contained(path, "cache"), max_bytes=settings.disk_cache_bytes, fs=fs)
+    return DiskCache(contained(path, "cache", "frames"), max_bytes=settings.disk_cache_bytes, fs=fs)

@@ -235,7 +235,37 @@ class MemoryCache(Generic[Value]):
                 evictions=self._evictions,
             )
 
-    # The methods below that touch the entries or the flights are called with the lock held.
+    def _await(self, flight: _Flight[Value]) -> None:
+        try:
+            flight.landed.wait()
+        finally:
+            with self._lock:
+                self._waiting.pop(threading.get_ident(), None)
+                self._hits += flight.landed.is_set() and flight.error is None
+
+    def _load(
+        self, key: Hashable, flight: _Flight[Value], load: Callable[[], Value], size_of: Callable[[Value], int]
+    ) -> Value:
+        try:
+            flight.value = load()
+            size_bytes = size_of(flight.value)
+        except BaseException as error:
+            flight.error = error
+            raise
+        else:
+            with self._lock:
+                # Not the one registered: a discard came in between, or this thread loads the key a second time.
+                if self._flights.get(key) is flight:
+                    self._drop(key)
+                    self._keep(key, flight.value, size_bytes)
+            return flight.value
+        finally:
+            with self._lock:
+                if self._flights.get(key) is flight:
+                    del self._flights[key]
+            flight.landed.set()
+
+    # What follows is called with the lock held.
 
     def _find(self, key: Hashable) -> _Entry[Value] | None:
         entry = self._entries.get(key)
@@ -281,36 +311,6 @@ class MemoryCache(Generic[Value]):
                 return True
             flight = self._waiting.get(flight.owner)
         return False
-
-    def _await(self, flight: _Flight[Value]) -> None:
-        try:
-            flight.landed.wait()
-        finally:
-            with self._lock:
-                self._waiting.pop(threading.get_ident(), None)
-                self._hits += flight.landed.is_set() and flight.error is None
-
-    def _load(
-        self, key: Hashable, flight: _Flight[Value], load: Callable[[], Value], size_of: Callable[[Value], int]
-    ) -> Value:
-        try:
-            flight.value = load()
-            size_bytes = size_of(flight.value)
-        except BaseException as error:
-            flight.error = error
-            raise
-        else:
-            with self._lock:
-                # Not the one registered: a discard came in between, or this thread loads the key a second time.
-                if self._flights.get(key) is flight:
-                    self._drop(key)
-                    self._keep(key, flight.value, size_bytes)
-            return flight.value
-        finally:
-            with self._lock:
-                if self._flights.get(key) is flight:
-                    del self._flights[key]
-            flight.landed.set()
 
 
 _caches: weakref.WeakSet[MemoryCache[Any]] = weakref.WeakSet()

@@ -7,6 +7,8 @@ order, in parallel, and only whole-number arithmetic and one division are involv
 
 from __future__ import annotations
 
+import math
+
 import polars as pl
 
 _GAMMA = 0x9E3779B97F4A7C15
@@ -55,7 +57,7 @@ def bell(index: pl.Expr, *, seed: int, stream: str) -> pl.Expr:
     It needs no logarithm or cosine, whose last digit differs between platforms.
     """
     total = pl.sum_horizontal(uniform(index, seed=seed, stream=f"{stream}/{part}") for part in range(4))
-    return (total - 2.0) * 3.0**0.5
+    return (total - 2.0) * math.sqrt(3.0)
 
 
 def pick(index: pl.Expr, weights: pl.Series, *, seed: int, stream: str) -> pl.Expr:
@@ -77,8 +79,8 @@ def pick(index: pl.Expr, weights: pl.Series, *, seed: int, stream: str) -> pl.Ex
     """
     steps = weights.cum_sum()
     point = uniform(index, seed=seed, stream=stream) * steps[-1]
-    position: pl.Expr = pl.lit(steps).search_sorted(point, side="right")
-    return position.cast(pl.Int64).clip(0, len(weights) - 1)
+    place = pl.lit(steps).search_sorted(point, side="right").cast(pl.Int64)
+    return pl.min_horizontal(place, len(weights) - 1)
 
 
 def _word(value: int) -> pl.Expr:

@@ -214,7 +214,7 @@ def _pairs(known: pl.DataFrame, users: int, count: int, seed: int) -> pl.DataFra
     if count == 0:
         return pl.DataFrame(schema={"draw": pl.Int64, "movie": pl.Int64, "user_id": pl.Int64})
     draw = pl.col("draw")
-    weights = known.select((pl.col("popularity").clip(lower_bound=0) + 0.1).sqrt()).to_series()
+    weights = known.select(pl.col("popularity").clip(lower_bound=0) + 0.5).to_series()
     activity = pl.select(1.0 / (pl.int_range(users) + users / 20 + 5)).to_series()
     tries = count
     while True:  # every pair has a chance, so doubling the draws ends
@@ -234,7 +234,7 @@ def _given_rating(seed: int) -> pl.Expr:
     mildness = 0.35 * bell(user, seed=seed, stream="ratings/mildness")
     taste = 0.55 * bell(user * 100_000 + pl.col("genre"), seed=seed, stream="ratings/taste")
     noise = 0.6 * bell(draw, seed=seed, stream="ratings/noise")
-    given = 3.5 + 0.45 * (quality - 6.2) + mildness + taste + noise
+    given = 3.5 + 0.55 * (quality - 6.2) + mildness + taste + noise
     return (given * 2).round().clip(1, 10) / 2
 
 

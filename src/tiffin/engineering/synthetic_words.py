@@ -124,7 +124,7 @@ HEROES = (
     "An honest thief",
     "A village doctor",
     "A tired detective",
-    "Two sisters",
+    "A stubborn goalkeeper",
     "A night-shift nurse",
     "The youngest of five brothers",
     "A translator of dead languages",

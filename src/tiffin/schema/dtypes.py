@@ -165,7 +165,8 @@ def to_stored(frame: pl.DataFrame) -> pl.DataFrame:
         target = _stored_column(name, dtype)
         if target != dtype:
             column = frame.get_column(name)
-            converted.append(_exact(column, target) if _may_lose(dtype) else column.cast(target))
+            # Not strict: every value fits, and Polars 2.1's strict casts panic on null arrays of lists
+            converted.append(_exact(column, target) if _may_lose(dtype) else column.cast(target, strict=False))
     return frame.with_columns(converted) if converted else frame
 
 
@@ -236,16 +237,31 @@ def from_stored(frame: pl.DataFrame, dtypes: Mapping[str, pl.DataType]) -> pl.Da
 
 
 def _restore(column: pl.Series, dtype: pl.DataType) -> pl.Series:
+    # Not strict but checked: Polars 2.1's strict casts refuse null arrays of arrays
     try:
-        restored = column.cast(dtype)
+        restored = column.cast(dtype, strict=False)
     except pl.exceptions.PolarsError as error:
-        raise SchemaMismatch(
-            f"column {column.name!r} holds {column.dtype} values that do not fit its type {dtype}: {error}",
-            hint="another program wrote to this table; repair its rows, or restore an earlier version",
-            column=column.name,
-        ) from error
-    # Polars returns List(String) as it is where List(Null) is asked for
-    return restored if restored.dtype == dtype else restored.to_frame().select(_cast_inside(pl.first(), dtype))[:, 0]
+        raise _misfit(column, dtype) from error
+    if restored.dtype != dtype:  # Polars returns List(String) as it is where List(Null) is asked for
+        restored = restored.to_frame().select(_cast_inside(pl.first(), dtype)).to_series()
+    if not _as_many_values(column, restored):
+        raise _misfit(column, dtype)
+    return restored
+
+
+def _as_many_values(column: pl.Series, restored: pl.Series) -> bool:
+    """Whether no value became null: that is how a cast that is not strict says that it does not fit."""
+    if restored.dtype.is_nested():
+        return not restored.cast(column.dtype, strict=False).ne_missing(column).any()
+    return restored.null_count() == column.null_count()
+
+
+def _misfit(column: pl.Series, dtype: pl.DataType) -> SchemaMismatch:
+    return SchemaMismatch(
+        f"column {column.name!r} holds {column.dtype} values that do not fit its type {dtype}",
+        hint="another program wrote to this table; repair its rows, or restore an earlier version",
+        column=column.name,
+    )
 
 
 def _cast_inside(column: pl.Expr, dtype: pl.DataType) -> pl.Expr:

@@ -24,7 +24,7 @@ import msgspec
 import polars as pl
 import xxhash
 
-from tiffin.errors import CorruptData, InvalidInputError
+from tiffin.errors import CorruptData, InvalidInputError, OutcomeUnknown, StorageError
 from tiffin.files import FileSystem, make_folders, translated, write_durably
 from tiffin.schema.table import TableSpec
 from tiffin.tables.actions import CHECKSUM, Add, Stats
@@ -94,6 +94,10 @@ def write(fs: FileSystem, folder: Path, frame: pl.DataFrame, spec: TableSpec, en
             written.extend(
                 _write_file(fs, folder, piece, values=values, spec=spec, encoding=encoding) for piece in _pieces(part)
             )
+    except OutcomeUnknown as error:
+        # Without a commit a data file is nothing yet: here the outcome is known.
+        discard(fs, folder, written)
+        raise StorageError(error.message, hint="check the disk; nothing stored was changed") from error
     except BaseException:
         discard(fs, folder, written)
         raise
@@ -255,7 +259,8 @@ class DataFiles:
         return pl.concat(parts)
 
     def _scan(self, adds: Sequence[Add], schema: Mapping[str, pl.DataType]) -> pl.LazyFrame:
-        sources = [self._fs.source(self._folder / unquote(add.path)) for add in adds]
+        with translated(self._folder, doing="read"):
+            sources = [self._fs.source(self._folder / unquote(add.path)) for add in adds]
         return pl.scan_parquet(
             cast("list[Path]", sources),
             schema=dict(schema),

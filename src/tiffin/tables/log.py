@@ -63,7 +63,10 @@ class Log:
         self._clock = clock
         self._lock = threading.RLock()
         self._state: State | None = None
+        self._mark = b""
         self._seen: tuple[Stat | None, bool] = (None, False)
+        self._mark: Stat | None = None
+        """Of the commit file that `_state` ends with: tells whether the log still is the one that was replayed."""
 
     def latest(self) -> State | None:
         """Return the newest state, or None if there is no table; costs one `stat` when nothing is new."""
@@ -75,11 +78,11 @@ class Log:
                 return self._state
             if found is None:
                 self._state = None
-            elif seen is None or seen.inode != found.inode or self._state is None:
-                # The first look, or another table of the same name has taken this one's place.
+            elif seen is None or self._state is None or not self._is_still(self._state):
                 self._state = self._open()
             else:
                 self._state = self._follow(self._state)
+            self._mark = self._marked(self._state)
             quiet = found is None or self._clock() - found.mtime_ns > _SETTLED_NS
             self._seen = (found, quiet and found is not None)
             return self._state
@@ -128,7 +131,7 @@ class Log:
         publish(self.fs, self.commit_path(version), encode_commit(info, actions))
         with self._lock:
             if self._state is None or self._state.version == version - 1:
-                self._state = state
+                self._state, self._mark = state, None
         return state
 
     def next_timestamp(self, before: State | None) -> int:
@@ -185,7 +188,7 @@ class Log:
         """Return the oldest version that can be read."""
         state = self.require()
         # Nearly always no version has been vacuumed, which needs no listing.
-        if state.version == 0 or self.fs.stat(self.commit_path(0)):
+        if state.version == 0 or self.has(0):
             return 0
         commits, checkpoints = self._names()
         return _oldest(commits, checkpoints, self.table)
@@ -257,6 +260,17 @@ class Log:
                 self._set_aside(commits.pop())
         return None
 
+    def _marked(self, state: State | None) -> bytes:
+        """Return the contents of the newest commit, by which the table is known again."""
+        return self._read(state.version) if state else b""
+
+    def _is_still(self, state: State) -> bool:
+        """Tell whether the folder holds the same table as before, not one that was made after a drop.
+
+        Neither the folder's inode nor its time can tell: file systems give both out again.
+        """
+        return self.has(state.version) and self._read(state.version) == self._mark
+
     def _sweep(self) -> None:
         """Remove what dead writers left, if no writer is at work and this process may."""
         try:
@@ -321,9 +335,14 @@ class Log:
 
 def _oldest(commits: list[int], checkpoints: list[int], table: str) -> int:
     """Find the oldest version whose commit is there and that a checkpoint or version 0 leads to."""
-    start = commits[0] if commits else 0
-    if start == 0:
+    if not commits or commits[0] == 0:
         return 0
+    # A power loss during a vacuum may have left some of the older commits: what can be read has no holes.
+    start = commits[-1]
+    for version in reversed(commits):
+        if version < start - 1:
+            break
+        start = version
     reachable = [version for version in checkpoints if version >= start]
     if not reachable:
         raise CorruptData(f"the log of table {table} starts at version {start}, without a checkpoint")

@@ -20,6 +20,7 @@ from tiffin.errors import (
     ConstraintViolated,
     InvalidInputError,
     OutcomeUnknown,
+    TiffinError,
 )
 from tiffin.files import make_folders
 from tiffin.schema import dtypes
@@ -211,7 +212,8 @@ def _write(table: Table, request: Save, before: State | None, spec: TableSpec) -
                     continue
     except OutcomeUnknown:
         raise
-    except BaseException:
+    except TiffinError:
+        # Not for an interrupt: it may come after the commit, which needs these files. If not, a vacuum removes them.
         datafiles.discard(table.fs, table.folder, adds)
         raise
 
@@ -236,7 +238,8 @@ def _rewrite(table: Table, request: Save) -> Commit | None:
             return None
         except OutcomeUnknown:
             raise
-        except BaseException:
+        except TiffinError:
+            # As above: not for an interrupt.
             datafiles.discard(table.fs, table.folder, adds)
             raise
 

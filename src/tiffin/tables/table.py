@@ -13,7 +13,7 @@ import msgspec
 import polars as pl
 
 from tiffin.errors import StorageError, VersionNotFound
-from tiffin.files import FileSystem, make_folders
+from tiffin.files import FileSystem, make_folders, translated
 from tiffin.schema import dtypes
 from tiffin.schema.names import TableName
 from tiffin.schema.table import TableSpec
@@ -183,7 +183,9 @@ class Table:
         """Take a shared lock on the lease of a version; None where this process may not write."""
         leases = self.folder / ".leases"
         try:
-            if self.fs.stat(leases) is None:
+            with translated(leases, doing="look at"):
+                is_missing = self.fs.stat(leases) is None
+            if is_missing:
                 make_folders(self.fs, leases)
             held.enter_context(self.fs.lock(leases / str(version), shared=True))
         except StorageError as error:
@@ -194,11 +196,15 @@ class Table:
         return leases / str(version)
 
     def _end_lease(self, lease: Path | None) -> None:
-        """Remove the lease's file, unless someone else reads the version too."""
+        """Remove the lease's file, unless someone else reads the version too.
+
+        What cannot be removed now is removed by the next vacuum: it must not fail what was done under the lease.
+        """
         if lease is not None:
-            with self.fs.lock(lease, wait=False) as alone:
+            with contextlib.suppress(StorageError), self.fs.lock(lease, wait=False) as alone:
                 if alone:
-                    self.fs.remove(lease)
+                    with translated(lease, doing="remove"):
+                        self.fs.remove(lease)
 
     def history(self, limit: int | None = None) -> list[Commit]:
         """List the versions that can be read, newest first."""

@@ -5,6 +5,7 @@ All of it may fail without harm: a version is never worse off than before, and t
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Iterator, Sequence
 from datetime import timedelta
@@ -13,7 +14,7 @@ from urllib.parse import unquote
 
 import msgspec
 
-from tiffin.errors import InvalidInputError, StorageError
+from tiffin.errors import InvalidInputError, NotFoundError, StorageError
 from tiffin.files import remove_tree, sweep, translated
 from tiffin.tables import checkpoint, datafiles
 from tiffin.tables.actions import Add
@@ -22,6 +23,8 @@ from tiffin.tables.state import State
 from tiffin.tables.table import Commit, Table
 
 _SMALLEST_TIER = 1 << 20
+_VERSIONED = re.compile(r"\.?(\d{20})\.")
+"""Names in the log folder that belong to a version."""
 
 
 class Vacuumed(msgspec.Struct, frozen=True, kw_only=True):
@@ -55,19 +58,20 @@ def after_commit(table: Table, commit: Commit) -> Commit:
         if commit.operation == "append":
             compact(table, only_if_due=True)
         if due and table.options.keep_versions is not None:
-            # Up to a checkpoint that is there already: one more would cost each save its share.
-            before = commit.version - table.options.keep_versions + 1
-            kept = [version for version in table.log.checkpoints() if version <= before]
-            if kept:
-                _retire(table, kept[-1], wait=False)
-    except StorageError as error:
+            # Only as often as checkpoints are due: so a save pays a small share of it.
+            _retire(table, commit.version - table.options.keep_versions + 1, wait=False)
+    except (StorageError, NotFoundError) as error:
+        # Not found: another process has vacuumed this version or dropped the table already.
         warnings.append(f"upkeep of table {table.name} was put off: {error.message}")
     return msgspec.structs.replace(commit, warnings=(*commit.warnings, *warnings))
 
 
 def write_checkpoint(table: Table, state: State) -> None:
     """Write the checkpoint of a version, if it has none."""
-    if table.fs.stat(table.log.folder / checkpoint.checkpoint_name(state.version)) is None:
+    path = table.log.folder / checkpoint.checkpoint_name(state.version)
+    with translated(path, doing="look at"):
+        is_missing = table.fs.stat(path) is None
+    if is_missing:
         checkpoint.write(table.fs, table.log.folder, state)
 
 
@@ -201,6 +205,7 @@ def _retire(table: Table, before: int, *, wait: bool, dry_run: bool = False) -> 
     with table.log.writing(shared=False, wait=wait) as alone:
         if not alone:
             return nothing
+        oldest = table.log.oldest()
         held = _held(table)
         first = max(min(before, *held), oldest) if held else max(before, oldest)
         first_state = table.log.at(first)
@@ -216,6 +221,10 @@ def _retire(table: Table, before: int, *, wait: bool, dry_run: bool = False) -> 
             if first > oldest:
                 write_checkpoint(table, first_state)
                 _forget(table, first)
+                if any(version < first for version in _held(table)):
+                    # Someone began to read after the first look and before the log was shortened: what that reader
+                    # needs goes with the next vacuum.
+                    unneeded = {}
             _remove_files(table, unneeded)
     return msgspec.structs.replace(
         nothing,
@@ -251,13 +260,14 @@ def _unneeded(table: Table, needed: set[str], known: set[str]) -> dict[str, int]
     needed_paths = {unquote(path) for path in needed}
     known_paths = {unquote(path) for path in known}
     found: dict[str, int] = {}
-    for folder in _data_folders(table, table.folder):
-        for name in table.fs.names(folder):
-            path = (folder / name).relative_to(table.folder).as_posix()
-            ours = path in known_paths or datafiles.NAME.fullmatch(name)
-            entry = table.fs.stat(folder / name) if ours and path not in needed_paths else None
-            if entry is not None:
-                found[path] = entry.size
+    with translated(table.folder, doing="list"):
+        for folder in _data_folders(table, table.folder):
+            for name in table.fs.names(folder):
+                path = (folder / name).relative_to(table.folder).as_posix()
+                ours = path in known_paths or datafiles.NAME.fullmatch(name)
+                entry = table.fs.stat(folder / name) if ours and path not in needed_paths else None
+                if entry is not None:
+                    found[path] = entry.size
     return found
 
 
@@ -272,13 +282,20 @@ def _data_folders(table: Table, folder: Path) -> Iterator[Path]:
 
 
 def _forget(table: Table, first: int) -> None:
-    """Remove the log before a version, oldest first, so that what is left has no holes whenever this ends."""
-    with translated(table.log.folder, doing="vacuum"):
-        for name in sorted(table.fs.names(table.log.folder), key=lambda name: name.lstrip(".")):
-            digits = name.lstrip(".")[:20]
-            if digits.isdigit() and len(digits) == 20 and int(digits) < first:
-                table.fs.remove(table.log.folder / name)
-        table.fs.sync_folder(table.log.folder)
+    """Remove the log before a version, oldest first.
+
+    After a power loss any of it may be there again, except version 0, which is surely gone before the others go: a
+    log that begins with version 0 has no holes.
+    """
+    folder = table.log.folder
+    with translated(folder, doing="vacuum"):
+        names = sorted(table.fs.names(folder), key=lambda name: name.lstrip("."))
+        doomed = [name for name in names if (digits := _VERSIONED.match(name)) and int(digits[1]) < first]
+        for name in doomed:
+            table.fs.remove(folder / name)
+            if name == table.log.commit_path(0).name:
+                table.fs.sync_folder(folder)
+        table.fs.sync_folder(folder)
 
 
 def _remove_files(table: Table, unneeded: dict[str, int]) -> None:

@@ -143,7 +143,19 @@ class TestRoundTrip:
         assert len({disk._file_name(key) for key in keys}) == len(keys)
 
     def test_keys_with_the_same_letters_have_different_files(self):
-        keys = [("a", "bc"), ("ab", "c"), ("abc",), ("a", "b", "c"), ("1",), (1,), (), ("",), ("", "")]
+        keys = [
+            ("a", "b"),
+            ("astrb",),
+            ("a", "bc"),
+            ("ab", "c"),
+            ("abc",),
+            ("a", "b", "c"),
+            ("1",),
+            (1,),
+            (),
+            ("",),
+            ("", ""),
+        ]
         assert len({disk._file_name(key) for key in keys}) == len(keys)
 
 

@@ -274,6 +274,13 @@ def _fork_and(check: object) -> int:
 
 
 class TestStats:
+    def test_a_look_that_is_not_counted(self):
+        kept = cache()
+        assert kept.peek(("a",)) is None
+        kept.put(("a",), 1, 1)
+        assert kept.peek(("a",)) == 1
+        assert (kept.stats()["hits"], kept.stats()["misses"]) == (0, 0)
+
     def test_they_tell_the_hit_rate(self):
         kept = cache(ttl_s=60)
         assert kept.stats()["hit_rate"] == 0.0

@@ -80,11 +80,17 @@ class TestTemporal:
         assert frame["is_recent"].to_list() == [True, False]
 
     def test_recent_and_classic_end_and_begin_at_the_configured_age(self):
-        movies = [movie(1, release_date="2023-07-02"), movie(2, release_date="2023-06-30"), movie(3, release_date="2014-06-30")]
+        movies = [
+            movie(1, release_date="2023-07-02"),
+            movie(2, release_date="2023-06-30"),
+            movie(3, release_date="2014-06-30"),
+        ]
         assert values("temporal", "is_recent", *movies, recent_years=1) == [True, False, False]
         assert values("temporal", "is_classic", *movies, classic_years=10) == [False, False, True]
 
-    @pytest.mark.parametrize("text", ["", "2020-13-40", "2021-02-29", "2020-1-5", "+020-01-05", "2020/01/05", "0000-01-01"])
+    @pytest.mark.parametrize(
+        "text", ["", "2020-13-40", "2021-02-29", "2020-1-5", "+020-01-05", "2020/01/05", "0000-01-01"]
+    )
     def test_a_date_that_cannot_be_read_gives_null_everywhere(self, text):
         row = extract("temporal", movie(release_date=text)).drop("movie_id").row(0)
         assert set(row) == {None}
@@ -118,7 +124,11 @@ class TestStatistical:
         assert [tiers.count(name) for name in ("niche", "known", "popular", "hit")] == [50, 30, 15, 5]
 
     def test_weighted_rating_lies_between_own_and_mean_rating(self):
-        movies = [movie(1, vote_average=9, vote_count=30), movie(2, vote_average=5, vote_count=10), movie(3, vote_count=0)]
+        movies = [
+            movie(1, vote_average=9, vote_count=30),
+            movie(2, vote_average=5, vote_count=10),
+            movie(3, vote_count=0),
+        ]
         frame = extract("statistical", *movies, minimum_votes=10)
         assert frame["rating_confidence"].to_list() == [0.75, 0.5, 0.0]
         assert frame["weighted_rating"].to_list() == [0.75 * 9 + 0.25 * 7, 0.5 * 5 + 0.5 * 7, None]
@@ -128,7 +138,9 @@ class TestStatistical:
         assert values("statistical", "rating_confidence", *movies) == [0.0, 0.0, 10 / 30, 30 / 50]
 
     def test_controversy_is_largest_in_the_middle_of_the_scale(self):
-        movies = [movie(number, vote_average=rating, vote_count=10) for number, rating in enumerate([5.25, 10, 0.5, 0.1])]
+        movies = [
+            movie(number, vote_average=rating, vote_count=10) for number, rating in enumerate([5.25, 10, 0.5, 0.1])
+        ]
         assert values("statistical", "controversy", *movies, minimum_votes=10) == pytest.approx([0.5, 0, 0, 0])
 
 
@@ -187,7 +199,11 @@ class TestText:
         assert [row[f"{kind}_keyword_count"] for kind in ("action", "horror", "romance")] == [2, 3, 2]
 
     def test_a_translated_title_differs_from_the_original(self):
-        movies = [movie(1, title="Parasite", original_title="기생충"), movie(2, title="Up", original_title="Up"), movie(3, title="Up")]
+        movies = [
+            movie(1, title="Parasite", original_title="기생충"),
+            movie(2, title="Up", original_title="Up"),
+            movie(3, title="Up"),
+        ]
         assert values("text", "title_is_translated", *movies) == [True, False, None]
 
 

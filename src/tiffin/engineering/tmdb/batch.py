@@ -41,7 +41,8 @@ def measure(movies: pl.DataFrame, config: TMDBConfig) -> Batch:
     rating, votes = pl.col("rating"), pl.col("votes")
     rated = {name: rating.filter(pl.col(f"genre_{name}")) for name in GENRES.values()}
     figures = movies.select(
-        rating.mean().alias("prior"),
+        # Sorted, because a sum of floats depends on its order in the last digit, and the synthetic draws on the sum.
+        rating.sort().mean().alias("prior"),
         votes.filter(votes > 0).median().alias("median_votes"),
         *(ratings.sum().alias(f"sum_{name}") for name, ratings in rated.items()),
         *(ratings.count().alias(f"count_{name}") for name, ratings in rated.items()),

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 _IDS = ("movie_id", "id")
 _SHOWN = 5
+_BITS = [1 << position for position in range(len(GENRES))]
 
 
 def read_movies(movies: Any) -> pl.DataFrame:
@@ -40,8 +41,8 @@ def read_movies(movies: Any) -> pl.DataFrame:
         never empty), `language` (lower case), `adult` (Boolean), `release` (Date), `rating` (0-10, never 0: TMDB's
         votes start at 0.5, so a mean of 0 means that there are none), `votes` and `popularity` (>= 0),
         `runtime_minutes`, `budget_usd` and `revenue_usd` (> 0; TMDB writes 0 for unknown), `genre_count` and
-        `unknown_genre_count` (distinct readable ids), and a flag `genre_<name>` for each of TMDB's 19 genres. Whatever is
-        missing or cannot be read is null.
+        `unknown_genre_count` (distinct readable ids), and a flag `genre_<name>` for each of TMDB's 19 genres.
+        Whatever is missing or cannot be read is null.
 
     Raises
     ------
@@ -62,7 +63,8 @@ def read_movies(movies: Any) -> pl.DataFrame:
         *_numbers(raw),
         pl.coalesce(_each(raw, LISTS, reading.genre_list)).alias("genre_ids"),
     )
-    clean = read.with_columns(_rating(), *_genre_flags()).with_columns(*_genre_counts()).drop("genre_ids").collect()
+    flagged = read.with_columns(_rating(), _genre_bits()).with_columns(*_genre_flags())
+    clean = flagged.with_columns(*_genre_counts()).drop("genre_ids", "genre_bits").collect()
     _require_identity(clean["movie_id"])
     return clean
 
@@ -106,8 +108,15 @@ def _rating() -> pl.Expr:
     return pl.when(pl.col("votes").is_null() | (pl.col("votes") > 0)).then("rating").alias("rating")
 
 
+def _genre_bits() -> pl.Expr:
+    """Fold the known genres of a list into one number, a bit for each: twice as fast as 19 searches of the list."""
+    bits = pl.element().replace_strict(list(GENRES), _BITS, default=0, return_dtype=pl.Int32)
+    return pl.col("genre_ids").list.unique().list.eval(bits).list.sum().alias("genre_bits")
+
+
 def _genre_flags() -> list[pl.Expr]:
-    return [pl.col("genre_ids").list.contains(number).alias(f"genre_{name}") for number, name in GENRES.items()]
+    bits = pl.col("genre_bits")
+    return [((bits & bit) != 0).alias(f"genre_{name}") for name, bit in zip(GENRES.values(), _BITS, strict=True)]
 
 
 def _genre_counts() -> list[pl.Expr]:

@@ -108,11 +108,16 @@ class TMDBProcessor:
         wanted = _require_known(parts, FRAME_PARTS)
         frames = {}
         for done, part in enumerate(wanted, start=1):
-            rows = augmented.draw(self.movies, self._batch, self.config) if part == "augmented" else self.movies
-            frames[part] = select(rows, self._features[part])
+            frames[part] = select(self._rows(part), self._features[part])
             if progress:
                 progress(part, done, len(wanted))
         return frames
+
+    def _rows(self, part: str) -> pl.DataFrame:
+        """Give the frame that the expressions of a part are written over."""
+        if part == "augmented":
+            return augmented.draw(self.movies, self._batch, self.config)
+        return text.prepare(self.movies) if part == "text" else self.movies
 
     def describe(self, frames: Mapping[str, pl.DataFrame]) -> dict[str, dict[str, Any]]:
         """Describe the features of extracted parts and the quality of their values.

@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from polars._typing import PolarsDataType
 
 _TEXTUAL = (pl.String, pl.Categorical, pl.Enum)
-_FIRST_DAY, _LAST_DAY = date.min, date.max
 
 
 def number(column: pl.Expr, dtype: PolarsDataType) -> pl.Expr:
@@ -64,22 +63,19 @@ def flag(column: pl.Expr, dtype: PolarsDataType) -> pl.Expr:
 def day(column: pl.Expr, dtype: PolarsDataType) -> pl.Expr:
     """Read days: Date, the date of a Datetime, or text of the form YYYY-MM-DD, years 1 to 9999."""
     if dtype in _TEXTUAL:
-        value = text(column, dtype)
+        value = column.cast(pl.String).str.strip_chars()
         # The parser alone would also take inner spaces, signs and one-digit months; ten digits and dashes leave it no
-        # choice but YYYY-MM-DD.
-        exact = pl.when((value.str.len_bytes() == 10) & ~value.str.contains("[^0-9-]")).then(value)
-        value = exact.str.to_date("%Y-%m-%d", strict=False)
-    elif dtype == pl.Date:
-        value = column
-    elif isinstance(dtype, pl.Datetime):
-        value = column.dt.date()
-    else:
+        # choice but YYYY-MM-DD. Year 0 is a date to Polars but not to Python.
+        is_exact = value.str.contains("^[0-9][0-9-]{9}$") & ~value.str.starts_with("0000")
+        return pl.when(is_exact).then(value).str.to_date("%Y-%m-%d", strict=False)
+    if dtype != pl.Date and not isinstance(dtype, pl.Datetime):
         return pl.lit(None, dtype=pl.Date)
-    return pl.when(value.is_between(_FIRST_DAY, _LAST_DAY)).then(value)
+    value = column if dtype == pl.Date else column.dt.date()
+    return pl.when(value.is_between(date.min, date.max)).then(value)
 
 
 def genre_list(column: pl.Expr, dtype: PolarsDataType) -> pl.Expr:
-    """Read lists of genre ids, of `{id, name}`, or either written as text, as lists of Int64.
+    """Read lists of genre ids, of `{id, name}`, one id alone, or any of these written as text, as lists of Int64.
 
     An entry without a readable id is null; an empty list stays empty.
     """
@@ -87,7 +83,7 @@ def genre_list(column: pl.Expr, dtype: PolarsDataType) -> pl.Expr:
         column, dtype = column.arr.to_list(), pl.List(dtype.inner)
     if isinstance(dtype, pl.List):
         return column if dtype.inner == pl.Int64 else column.list.eval(_genre_id(dtype.inner))
-    if dtype in _TEXTUAL:
+    if dtype in _TEXTUAL or dtype.is_numeric():
         return _ids_in_text(column.cast(pl.String))
     return pl.lit(None, dtype=pl.List(pl.Int64))
 

@@ -1,0 +1,23 @@
+"""The command line: parse, call, print.
+
+::
+
+    app          the program: global options, all commands
+    tables, rows, versions, upkeep, movies
+                 the commands, by what they are about
+    run          one run of a command: its store, its answer, how it ends
+    options      options and arguments that several commands have
+    conditions   `--where "year >= 1990"`
+    formats      which file format; intake reads files, export writes them
+    views, grid, words
+                 answers for people
+    movie_tables, demo, demo_report
+                 what `tiffin tmdb` and `tiffin demo` do
+
+Only what `--help` needs is imported at the top of the modules with commands; the rest is imported by the command that
+needs it.
+"""
+
+from tiffin.cli.app import main
+
+__all__ = ["main"]

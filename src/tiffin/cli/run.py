@@ -1,0 +1,149 @@
+"""One run of a command: which store it is about, how its answer is printed, and how it ends."""
+
+import contextlib
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import AbstractContextManager
+from functools import cached_property
+from pathlib import Path
+from typing import NamedTuple
+
+import typer
+from rich.console import Console, RenderableType
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn
+from rich.text import Text
+
+import tiffin
+from tiffin.errors import TiffinError
+
+WIDTH_OF_A_FILE = 120
+"""Columns to use where the output is not a terminal, which would know how many it has."""
+
+
+class Before(NamedTuple):
+    """What was said before the command: `tiffin --store FOLDER --json ls`."""
+
+    store: Path | None = None
+    as_json: bool = False
+
+
+class Run:
+    """One run of a command.
+
+    Parameters
+    ----------
+    folder : Path
+        The store's folder.
+    as_json : bool
+        Whether to answer with one JSON document instead of text for people.
+
+    Attributes
+    ----------
+    out : Console
+        Standard output.
+    err : Console
+        Standard error: progress, questions and errors.
+    """
+
+    def __init__(self, folder: Path, *, as_json: bool) -> None:
+        self.folder = folder
+        self.as_json = as_json
+        self.out = _console(stderr=False)
+        self.err = _console(stderr=True)
+
+    @cached_property
+    def store(self) -> "tiffin.FeatureStore":
+        """The store, opened when first used."""
+        return tiffin.FeatureStore(self.folder)
+
+    def answer(self, document: object, *views: RenderableType) -> None:
+        """Print an answer: the document as JSON, or the views for people.
+
+        Parameters
+        ----------
+        document : object
+            What `msgspec` can encode: times become ISO 8601 (Z for UTC), NaN becomes null.
+        *views : text or rich renderable
+            The same for people.
+        """
+        if self.as_json:
+            sys.stdout.write(to_json(document))
+            sys.stdout.flush()
+            return
+        for view in views:
+            self.out.print(view)
+
+    def progress(self, unit: str) -> Progress:
+        """Return a progress bar on standard error, shown only on a terminal and gone when done."""
+        return Progress(
+            SpinnerColumn(),
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn(unit),
+            console=self.err,
+            transient=True,
+            disable=not self.err.is_terminal,
+        )
+
+    def busy(self, doing: str) -> AbstractContextManager[object]:
+        """Show on a terminal's standard error that something of unknown length goes on."""
+        return self.err.status(doing) if self.err.is_terminal else contextlib.nullcontext()
+
+    def complain(self, error: TiffinError) -> None:
+        """Print an error on standard error."""
+        if self.as_json:
+            body = {"code": error.code, "message": error.message, "hint": error.hint}
+            sys.stderr.write(to_json({"error": body}))
+            return
+        self.err.print(Text.assemble(("error: ", "bold red"), error.message), soft_wrap=True)
+        if error.hint:
+            self.err.print(Text.assemble(("hint: ", "bold yellow"), error.hint), soft_wrap=True)
+
+    def close(self) -> None:
+        """Finish what the store does in the background."""
+        if "store" in vars(self):
+            self.store.close()
+
+
+@contextlib.contextmanager
+def running(ctx: typer.Context, store: Path | None, as_json: bool, *, default: Path | None = None) -> Iterator[Run]:
+    """Run the body of a command; an error of ours ends it with status 1 and its message, without a traceback.
+
+    Parameters
+    ----------
+    ctx : typer.Context
+        Holds what was said before the command.
+    store : Path or None
+        The command's own `--store`; wins over the one before the command, which wins over `TIFFIN_STORE`.
+    as_json : bool
+        The command's own `--json`.
+    default : Path, optional
+        The store for commands that are not to touch the usual one.
+    """
+    before = ctx.obj or Before()
+    usual = default or Path(os.environ.get("TIFFIN_STORE") or "feature_store")
+    run = Run(store or before.store or usual, as_json=as_json or before.as_json)
+    try:
+        with contextlib.closing(run):
+            yield run
+    except TiffinError as error:
+        if os.environ.get("TIFFIN_DEBUG", "0") not in {"", "0"}:
+            raise
+        run.complain(error)
+        raise typer.Exit(1) from None
+
+
+def to_json(document: object) -> str:
+    """Write a document as indented JSON, with a line break at its end."""
+    import msgspec
+
+    return msgspec.json.format(msgspec.json.encode(document), indent=2).decode() + "\n"
+
+
+def _console(*, stderr: bool) -> Console:
+    console = Console(stderr=stderr, markup=False, highlight=False, emoji=False)
+    if not console.is_terminal and "COLUMNS" not in os.environ:
+        console.width = WIDTH_OF_A_FILE
+    return console

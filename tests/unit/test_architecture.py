@@ -1,0 +1,135 @@
+"""The layers of the house, and which module owns which library, held by reading the code's imports."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+SOURCE = Path(__file__).parents[2] / "src"
+PACKAGE = SOURCE / "tiffin"
+
+# A module may import what stands on a line above its own (and its own package's modules), nothing else of Tiffin.
+LAYERS = [
+    {"errors", "version"},
+    {"schema"},
+    {"files"},
+    {"config", "frames"},
+    {"tables", "cache"},
+    {"reading", "diff", "doctor"},
+    {"store"},
+    {"simple"},
+    {"cli"},
+]
+APART = {"engineering": {"errors"}}
+OWNERS = {
+    "pandas": {"frames", "simple", "engineering"},
+    "pyarrow": {"frames", "engineering", "cache"},
+    "numpy": {"frames"},
+    "deltalake": set(),
+    "typer": {"cli"},
+    "rich": {"cli"},
+    "xxhash": {"tables", "cache"},
+    "fcntl": {"files"},
+    "mmap": {"files"},
+    "shutil": set(),
+    "tempfile": set(),
+}
+BANNED = {"pickle", "shelve", "marshal", "dill", "joblib", "cloudpickle"}
+BANNED_CALLS = {"eval", "exec", "compile", "__import__"}
+FILE_CALLS = {
+    "open", "unlink", "rename", "replace", "rmdir", "mkdir", "makedirs", "remove", "fsync", "write_bytes", "write_text",
+    "touch", "symlink_to", "hardlink_to", "rmtree", "truncate",
+}  # fmt: skip
+
+
+def modules() -> list[Path]:
+    return sorted(PACKAGE.rglob("*.py"))
+
+
+def home(path: Path) -> str:
+    """The top-level module of Tiffin that a file belongs to."""
+    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+
+
+def imports(path: Path) -> set[str]:
+    """Every module that a file imports, inside functions too."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: relative import"
+            found |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
+    return found
+
+
+@pytest.mark.parametrize("path", modules(), ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_imports_run_downward_only(path):
+    here = home(path)
+    if here == "__init__":
+        return
+    own = {part.split(".")[1] for part in imports(path) if part.startswith("tiffin.")} - {here}
+    known = set().union(*LAYERS)
+    used = own & (known | set(APART))
+    if here in APART:
+        allowed = APART[here]
+    else:
+        level = next(number for number, layer in enumerate(LAYERS) if here in layer)
+        allowed = set().union(*LAYERS[:level])
+        if here in {"simple", "cli"}:
+            allowed |= set(APART)
+    assert used <= allowed, f"{here} must not import {sorted(used - allowed)}"
+
+
+def test_every_module_has_a_place():
+    assert {home(path) for path in modules()} <= set().union(*LAYERS) | set(APART) | {"__init__"}
+
+
+@pytest.mark.parametrize("library", sorted(OWNERS))
+def test_each_library_has_its_owner(library):
+    users = {home(path) for path in modules() if library in {name.split(".")[0] for name in imports(path)}}
+    assert users <= OWNERS[library]
+
+
+@pytest.mark.parametrize("path", modules(), ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_nothing_runs_code_from_data(path):
+    tree = ast.parse(path.read_text())
+    assert not {name.split(".")[0] for name in imports(path)} & BANNED
+    calls = {node.func.id for node in ast.walk(tree) if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)}
+    assert not calls & BANNED_CALLS
+
+
+@pytest.mark.parametrize(
+    "path", [p for p in modules() if home(p) not in {"files", "cli"}], ids=lambda path: str(path.relative_to(PACKAGE))
+)
+def test_file_operations_go_through_files(path):
+    tree = ast.parse(path.read_text())
+    for node in ast.walk(tree):
+        if not isinstance(node, ast.Call):
+            continue
+        if isinstance(node.func, ast.Name):
+            assert node.func.id not in {"open"}, f"{path}:{node.lineno}"
+        elif isinstance(node.func, ast.Attribute) and isinstance(node.func.value, ast.Name):
+            assert not (node.func.value.id in {"os", "shutil"} and node.func.attr in FILE_CALLS), (
+                f"{path}:{node.lineno}"
+            )
+        if isinstance(node.func, ast.Attribute) and node.func.attr in {"write_bytes", "write_text", "hardlink_to"}:
+            raise AssertionError(f"{path}:{node.lineno} writes past tiffin.files")
+
+
+def test_files_and_functions_stay_short():
+    for path in modules():
+        text = path.read_text()
+        assert text.count("\n") <= 600, path
+        for node in ast.walk(ast.parse(text)):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                body = node.body[1:] if ast.get_docstring(node) else node.body
+                size = (node.end_lineno - body[0].lineno + 1) if body else 0
+                assert size <= 60, f"{path}:{node.lineno} {node.name} has {size} lines"
+
+
+def test_every_public_name_is_documented():
+    for path in modules():
+        for node in ast.parse(path.read_text()).body:
+            if isinstance(node, ast.FunctionDef | ast.ClassDef) and not node.name.startswith("_"):
+                assert ast.get_docstring(node), f"{path}:{node.lineno} {node.name}"
