@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import getpass
+import os
 import re
 import tomllib
 from dataclasses import dataclass, field, fields
@@ -277,6 +279,24 @@ def _read(name: str, value: object, source: str) -> object:
     except InvalidInputError as error:
         hint = error.hint or _FIELDS[name].metadata["about"]
         raise InvalidInputError(f"{source}: {error.message}", hint=hint, setting=name) from None
+
+
+def author(environ: Mapping[str, str]) -> str:
+    """Return who saves: `TIFFIN_AUTHOR`, else the name of this process' user.
+
+    Parameters
+    ----------
+    environ : mapping of str to str
+        The environment.
+    """
+    named = environ.get(ENVIRONMENT_PREFIX + "AUTHOR")
+    if named:
+        return named
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError):
+        # A container may run as a user that has no name.
+        return f"uid {os.getuid()}"
 
 
 def default_toml() -> str:

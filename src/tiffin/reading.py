@@ -8,15 +8,69 @@ uses a version that is in memory or on the disk already, and otherwise fetches j
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import polars as pl
 
 from tiffin.cache import DiskCache, MemoryCache
-from tiffin.frames import FeatureFrame
+from tiffin.errors import InvalidInputError
+from tiffin.frames import FeatureFrame, ingest
+from tiffin.schema import filters
 from tiffin.tables.state import State
 from tiffin.tables.table import Selection, Table
+
+
+@dataclass(frozen=True)
+class Question:
+    """Which rows and columns a caller asks for, in the caller's words."""
+
+    columns: Sequence[str] | None = None
+    feature: str | None = None
+    """The one feature that the reference names; the keys come with it."""
+    where: filters.Where | None = None
+    entities: Any = None
+    limit: int | None = None
+    offset: int = 0
+
+    def select(self, state: State) -> Selection:
+        """Put the question to a version of a table.
+
+        Raises
+        ------
+        FeatureNotFound
+            The table has no such column.
+        InvalidInputError
+            The question makes no sense there.
+        """
+        spec, columns, entities = state.spec, self.columns, self.entities
+        if self.feature is not None:
+            if columns is not None:
+                raise InvalidInputError("the reference and columns both choose features", hint="use one of them")
+            columns = [*spec.row_key, self.feature]
+        if entities is not None and not isinstance(entities, Sequence):
+            entities = ingest(entities).frame
+        return Selection(
+            columns=None if columns is None else spec.check_features(columns, state.table),
+            predicate=None if self.where is None else filters.predicate(self.where, spec.dtypes, state.table),
+            keys=None if entities is None else filters.keys(entities, spec.entity, spec.dtypes, state.table),
+            limit=self.limit,
+            offset=not_negative("offset", self.offset) or 0,
+        )
+
+
+def not_negative(name: str, value: int | None) -> int | None:
+    """Return a count that a caller gave, if it is one.
+
+    Raises
+    ------
+    InvalidInputError
+        It is not a whole number of zero or more.
+    """
+    if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 0):
+        raise InvalidInputError(f"{name} is {value!r}", hint="give a whole number of zero or more")
+    return value
 
 
 class Held:

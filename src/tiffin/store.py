@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 import os
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
@@ -19,7 +18,7 @@ from tiffin.doctor import Finding, examine
 from tiffin.errors import InvalidInputError, StorageError, VersionNotFound
 from tiffin.files import LOCAL, FileSystem, contained, make_folders, translated
 from tiffin.frames import FeatureFrame
-from tiffin.reading import Held, Reader
+from tiffin.reading import Held, Question, Reader, not_negative
 from tiffin.schema import filters
 from tiffin.schema.compatibility import Mode
 from tiffin.schema.names import Reference, TableName, parse_reference
@@ -169,7 +168,7 @@ class FeatureStore:
             mode=mode,
             evolve=evolve,
             expected_version=expected_version,
-            note=saving.Note(message, author(), tuple(map(str, inputs)), narrowed),
+            note=saving.Note(message, config.author(os.environ), tuple(map(str, inputs)), narrowed),
         )
         return upkeep.after_commit(target, saving.save(target, request))
 
@@ -225,9 +224,10 @@ class FeatureStore:
             What is stored is not what was written.
         """
         parsed = parse_reference(reference)
+        question = Question(columns, parsed.feature, where, entities, not_negative("limit", limit), offset)
         for _ in range(_READ_ATTEMPTS):
             table, state = self._at(parsed, version, as_of)
-            selection = self._selection(table, state, parsed, columns, where, entities, limit, offset)
+            selection = question.select(state)
             try:
                 return self._reader.read(table, state, selection, use_cache=use_cache)
             except VersionNotFound:
@@ -257,6 +257,25 @@ class FeatureStore:
         """
         return self._catalog.info(*self._catalog.resolve(parse_reference(reference)))
 
+    def files(self, reference: str) -> list[str]:
+        """List the Parquet files that make up a table, for engines that read files: DuckDB, PyArrow, Spark.
+
+        The folder holds files of older versions too: never let an engine read all that it finds there. Values of
+        partition columns are in the folders' names, not in the files.
+
+        Parameters
+        ----------
+        reference : str
+            `group/name` or `group/name@3`.
+
+        Returns
+        -------
+        list of str
+            Absolute paths, in the order of the rows.
+        """
+        table, state = self._catalog.resolve(parse_reference(reference))
+        return [str(path) for path in table.data.paths(state.files.values())]
+
     def history(self, reference: str, *, limit: int | None = None) -> list[Commit]:
         """List the versions of a table that can be read, newest first.
 
@@ -272,7 +291,7 @@ class FeatureStore:
         list of Commit
         """
         table, _ = self._catalog.resolve(parse_reference(reference))
-        return table.history(_not_negative("limit", limit))
+        return table.history(not_negative("limit", limit))
 
     def restore(self, reference: str, version: int, *, message: str = "") -> Commit:
         """Make an older version the newest again; this is itself a version, nothing is lost.
@@ -291,7 +310,7 @@ class FeatureStore:
         Commit
         """
         table, _ = self._catalog.resolve(parse_reference(reference))
-        note = saving.Note(message or f"restored version {version}", author())
+        note = saving.Note(message or f"restored version {version}", config.author(os.environ))
         return upkeep.after_commit(table, upkeep.restore(table, version, note))
 
     def drop(self, reference: str) -> None:
@@ -448,32 +467,6 @@ class FeatureStore:
             state = table.log.at_time(int(moment.timestamp() * 1000))
         return table, state
 
-    def _selection(
-        self,
-        table: Table,
-        state: State,
-        parsed: Reference,
-        columns: Sequence[str] | None,
-        where: filters.Where | None,
-        entities: Any,
-        limit: int | None,
-        offset: int,
-    ) -> Selection:
-        name, spec = str(table.name), state.spec
-        if parsed.feature is not None:
-            if columns is not None:
-                raise InvalidInputError(f"the reference {parsed} and columns both choose features", hint="use one")
-            columns = [*spec.row_key, parsed.feature]
-        if entities is not None and not isinstance(entities, Sequence):
-            entities = frames.ingest(entities).frame
-        return Selection(
-            columns=None if columns is None else spec.check_features(columns, name),
-            predicate=None if where is None else filters.predicate(where, spec.dtypes, name),
-            keys=None if entities is None else filters.keys(entities, spec.entity, spec.dtypes, name),
-            limit=_not_negative("limit", limit),
-            offset=_not_negative("offset", offset) or 0,
-        )
-
     def _named(self, reference: str | None) -> list[Table]:
         if reference is not None:
             return [self._catalog.resolve(_unpinned(reference))[0]]
@@ -482,18 +475,6 @@ class FeatureStore:
     def _info(self, name: TableName) -> TableInfo:
         table = self._catalog.table(name)
         return self._catalog.info(table, table.log.require())
-
-
-def author() -> str:
-    """Return who saves: `TIFFIN_AUTHOR`, else the user of this process."""
-    named = os.environ.get("TIFFIN_AUTHOR")
-    if named:
-        return named
-    try:
-        return getpass.getuser()
-    except (OSError, KeyError):
-        # A container may run as a user that has no name.
-        return f"uid {os.getuid()}"
 
 
 def _table_name(text: str) -> TableName:
@@ -514,12 +495,6 @@ def _unpinned(text: str) -> Reference:
 
 def _pins(parsed: Reference, version: int | None, as_of: datetime | None) -> Mapping[str, object]:
     return {f"the reference {parsed}": parsed.version, "version": version, "as_of": as_of}
-
-
-def _not_negative(name: str, value: int | None) -> int | None:
-    if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 0):
-        raise InvalidInputError(f"{name} is {value!r}", hint="give a whole number of zero or more")
-    return value
 
 
 def _options(settings: config.Settings) -> Options:

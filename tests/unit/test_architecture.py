@@ -108,7 +108,7 @@ def test_file_operations_go_through_files(path):
         if not isinstance(node, ast.Call):
             continue
         if isinstance(node.func, ast.Name):
-            assert node.func.id not in {"open"}, f"{path}:{node.lineno}"
+            assert node.func.id != "open", f"{path}:{node.lineno}"
         elif isinstance(node.func, ast.Attribute) and isinstance(node.func.value, ast.Name):
             assert not (node.func.value.id in {"os", "shutil"} and node.func.attr in FILE_CALLS), (
                 f"{path}:{node.lineno}"

@@ -528,7 +528,7 @@ def test_what_is_known_of_a_table(store):
     assert (
         figures.size_bytes
         == info.size_bytes
-        == sum(os.path.getsize(p) for p in (store.path / "features/g/t").glob("*.parquet"))
+        == sum(path.stat().st_size for path in (store.path / "features/g/t").glob("*.parquet"))
     )
 
 

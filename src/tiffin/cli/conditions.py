@@ -19,6 +19,7 @@ _FORMS = (
     re.compile(rf"{_COLUMN}\s*(==|!=|<=|>=|=|<|>)\s*(.+?)\s*", re.DOTALL),
 )
 _ITEM = re.compile(r"""\s*('[^']*'|"[^"]*"|[^,]+?)\s*(?:,|$)""")
+_BOOLEANS = {"true": True, "false": False}
 _HINT = 'write it like "year >= 1990", "genre in drama,comedy" or "rating is null"'
 
 
@@ -99,7 +100,9 @@ def _typed(text: str, dtype: "pl.DataType") -> Any:
     if dtype.is_decimal():
         return Decimal(text)
     if dtype == pl.Boolean:
-        return {"true": True, "false": False}.get(text.lower()) if text.lower() in {"true", "false"} else int(text) != 0
+        if text.lower() not in _BOOLEANS:
+            raise ValueError(text)
+        return _BOOLEANS[text.lower()]
     if dtype == pl.Time:
         return time.fromisoformat(text)
     if isinstance(dtype, pl.Duration):

@@ -232,12 +232,14 @@ def _remove_below(fs: FileSystem, path: Path) -> bool:
     found = fs.stat(path)
     if found is None:
         return False
-    if not found.is_folder:
-        fs.remove(path)
-        return True
-    for name in fs.names(path):
-        _remove_below(fs, path / name)
-    fs.remove_folder(path)
+    # Another process may be removing the same tree: what is gone needs no removing.
+    with contextlib.suppress(FileNotFoundError):
+        if not found.is_folder:
+            fs.remove(path)
+            return True
+        for name in fs.names(path):
+            _remove_below(fs, path / name)
+        fs.remove_folder(path)
     return True
 
 

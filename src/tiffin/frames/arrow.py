@@ -198,6 +198,8 @@ def _plain_type(name: str, kind: Any) -> Any:
         return pyarrow.bool_() if kind.extension_name == "arrow.bool8" else kind.storage_type
     if types.is_timestamp(kind) and kind.tz and _OFFSET.fullmatch(kind.tz):
         return pyarrow.timestamp(kind.unit, "UTC")
+    if types.is_date64(kind):
+        return pyarrow.date32()
     if types.is_decimal256(kind) and kind.precision <= 38:
         return pyarrow.decimal128(kind.precision, kind.scale)
     if (

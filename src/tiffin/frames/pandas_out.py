@@ -76,8 +76,11 @@ def _restored(column: pl.Series, text: str) -> Any:
         return _objects(column, rest, as_arrays=kind == "ndarray")
     if kind.startswith("str"):
         return _strings(column, _string_dtype(text)) if column.dtype == pl.String else None
-    if kind.startswith(("datetime64", "timedelta64")):
-        return _natural(column).astype(text) if isinstance(column.dtype, pl.Datetime | pl.Duration) else None
+    if kind.startswith("datetime64"):
+        zoned = isinstance(column.dtype, pl.Datetime) and column.dtype.time_zone is not None
+        return _times_as(column, text) if isinstance(column.dtype, pl.Datetime) and zoned == ("," in text) else None
+    if kind.startswith("timedelta64"):
+        return _times_as(column, text) if isinstance(column.dtype, pl.Duration) else None
     return _numbers(column, text)
 
 
@@ -136,6 +139,13 @@ def _times(column: pl.Series, zone: str | None) -> Any:
     utc = column.cast(pl.Datetime(column.dtype.time_unit)) if zone else column  # type: ignore[attr-defined]
     array = libraries.pandas().array(_writable(utc), copy=False)
     return array.tz_localize("UTC").tz_convert(zone) if zone else array
+
+
+def _times_as(column: pl.Series, text: str) -> Any:
+    """Give times their remembered unit and zone, unless values that were added since are finer than the unit."""
+    given = libraries.pandas().array(_natural(column), copy=False)
+    restored = given.astype(text)
+    return restored if (restored.astype(given.dtype).asi8 == given.asi8).all() else None
 
 
 def _strings(column: pl.Series, dtype: Any) -> Any:

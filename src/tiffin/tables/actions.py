@@ -25,6 +25,7 @@ _HEAD = b'{"commitInfo":{"checksum":"'
 _SEAL = slice(len(_HEAD), len(_HEAD) + 16)
 _LENGTH = slice(_SEAL.stop + 1, _SEAL.stop + 11)
 _BLANK = b"0" * 16
+_OURS = b'"engineInfo":"tiffin/'
 _READABLE_FEATURES: frozenset[str] = frozenset()
 _WRITABLE_FEATURES = frozenset(["appendOnly", "invariants"])
 
@@ -203,10 +204,16 @@ def is_torn(data: bytes) -> bool:
     A file that was never synced comes out of a power loss empty, short, or with zeros in it. One that is whole in
     length but wrong in content was whole once, and may have been acknowledged.
     """
-    if not data or b"\0" in data:
+    if not data or data.endswith(b"\0") or b"\0\0" in data:
         return True
-    if data.startswith(_HEAD) and data[_LENGTH].isdigit():
-        return len(data) < int(data[_LENGTH])
+    if _HEAD.startswith(data[: len(_HEAD)]):
+        if len(data) < _LENGTH.stop:
+            return True
+        # If it matches its checksum at the length it has, it is whole, and the length noted in it is what is damaged.
+        actual = bytearray(data)
+        actual[_LENGTH] = f"{len(data):010}".encode()
+        noted = data[_LENGTH]
+        return noted.isdigit() and len(data) < int(noted) and _checksum(actual) != data[_SEAL]
     try:
         _decode_action(data.rstrip(b"\n").rpartition(b"\n")[2])
     except msgspec.MsgspecError:
@@ -232,6 +239,10 @@ def decode_commit(data: bytes, where: str) -> Entry:
     if data.startswith(_HEAD) and _checksum(data) != data[_SEAL]:
         raise CorruptData(
             f"{where} is not what was written: its checksum differs", hint="put it back from a copy of the store"
+        )
+    if not data.startswith(_HEAD) and _OURS in data:
+        raise CorruptData(
+            f"{where} is not what was written: its first line is damaged", hint="put it back from a copy of the store"
         )
     lines = [line for line in data.split(b"\n") if line.strip()]
     if not lines:

@@ -12,7 +12,7 @@ import os
 import re
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import date, datetime
@@ -237,6 +237,10 @@ class DataFiles:
         self._lock = threading.Lock()
         self._checked: set[str] = set()
 
+    def paths(self, adds: Iterable[Add]) -> list[Path]:
+        """Locate files on the disk."""
+        return [self._folder / unquote(add.path) for add in adds]
+
     def scan(self, adds: Sequence[Add], spec: TableSpec) -> pl.LazyFrame:
         """Describe the rows of some files, in their stored form, without reading them."""
         stored = spec.stored
@@ -260,7 +264,7 @@ class DataFiles:
 
     def _scan(self, adds: Sequence[Add], schema: Mapping[str, pl.DataType]) -> pl.LazyFrame:
         with translated(self._folder, doing="read"):
-            sources = [self._fs.source(self._folder / unquote(add.path)) for add in adds]
+            sources = [self._fs.source(path) for path in self.paths(adds)]
         return pl.scan_parquet(
             cast("list[Path]", sources),
             schema=dict(schema),

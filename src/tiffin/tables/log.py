@@ -64,9 +64,8 @@ class Log:
         self._lock = threading.RLock()
         self._state: State | None = None
         self._mark = b""
+        """The commit that `_state` ends with: tells whether the log still is the one that was replayed."""
         self._seen: tuple[Stat | None, bool] = (None, False)
-        self._mark: Stat | None = None
-        """Of the commit file that `_state` ends with: tells whether the log still is the one that was replayed."""
 
     def latest(self) -> State | None:
         """Return the newest state, or None if there is no table; costs one `stat` when nothing is new."""
@@ -78,11 +77,10 @@ class Log:
                 return self._state
             if found is None:
                 self._state = None
-            elif seen is None or self._state is None or not self._is_still(self._state):
+            elif seen is None or self._state is None:
                 self._state = self._open()
             else:
                 self._state = self._follow(self._state)
-            self._mark = self._marked(self._state)
             quiet = found is None or self._clock() - found.mtime_ns > _SETTLED_NS
             self._seen = (found, quiet and found is not None)
             return self._state
@@ -128,10 +126,11 @@ class Log:
         """
         version = before.version + 1 if before else 0
         state = replay(self.table, version, info.timestamp, actions, before)
-        publish(self.fs, self.commit_path(version), encode_commit(info, actions))
+        data = encode_commit(info, actions)
+        publish(self.fs, self.commit_path(version), data)
         with self._lock:
-            if self._state is None or self._state.version == version - 1:
-                self._state, self._mark = state, None
+            if self._state is before:
+                self._state, self._mark = state, data
         return state
 
     def next_timestamp(self, before: State | None) -> int:
@@ -150,15 +149,20 @@ class Log:
         latest = self.require()
         if version == latest.version:
             return latest
+        if self.oldest() <= version < latest.version:
+            try:
+                return self._replayed(self._names(), version)
+            except CorruptData:
+                # A vacuum may have come in between.
+                if self.oldest() <= version:
+                    raise
         oldest = self.oldest()
-        if not oldest <= version < latest.version:
-            gone = " (vacuumed)" if 0 <= version < oldest else ""
-            raise VersionNotFound(
-                f"table {self.table} has no version {version}{gone}",
-                hint=f"it has the versions {oldest} to {latest.version}",
-                table=self.table,
-            )
-        return self._replayed(self._names(), version)
+        gone = " (vacuumed)" if 0 <= version < oldest else ""
+        raise VersionNotFound(
+            f"table {self.table} has no version {version}{gone}",
+            hint=f"it has the versions {oldest} to {latest.version}",
+            table=self.table,
+        )
 
     def at_time(self, moment_ms: int) -> State:
         """Return the state as of a time: the newest version committed at or before it.
@@ -211,7 +215,7 @@ class Log:
         CorruptData
             It is not there, or not what was written.
         """
-        return decode_commit(self._read(version), f"commit {version} of table {self.table}")
+        return decode_commit(self._read(version), self._named(version))
 
     def _read(self, version: int) -> bytes:
         path = self.commit_path(version)
@@ -253,23 +257,18 @@ class Log:
         commits, checkpoints = self._names()
         while commits:
             try:
+                self._mark = self._read(commits[-1])
                 return self._replayed((commits, checkpoints), commits[-1])
             except CorruptData:
+                names = self._names()
+                if names[0][:1] != commits[:1]:
+                    # A vacuum shortened the log, or a drop ended it, while it was replayed.
+                    commits, checkpoints = names
+                    continue
                 if not is_torn(self._read(commits[-1])):
                     raise
                 self._set_aside(commits.pop())
         return None
-
-    def _marked(self, state: State | None) -> bytes:
-        """Return the contents of the newest commit, by which the table is known again."""
-        return self._read(state.version) if state else b""
-
-    def _is_still(self, state: State) -> bool:
-        """Tell whether the folder holds the same table as before, not one that was made after a drop.
-
-        Neither the folder's inode nor its time can tell: file systems give both out again.
-        """
-        return self.has(state.version) and self._read(state.version) == self._mark
 
     def _sweep(self) -> None:
         """Remove what dead writers left, if no writer is at work and this process may."""
@@ -282,11 +281,21 @@ class Log:
             if not is_read_only(error):
                 raise
 
-    def _follow(self, state: State) -> State:
-        """Replay the commits that are new."""
+    def _follow(self, state: State) -> State | None:
+        """Replay the commits that are new; all of them if the log is no longer the one that was replayed.
+
+        Inodes and times do not tell: a table made in the place of a dropped one may be given the same.
+        """
+        if not self.has(state.version) or self._read(state.version) != self._mark:
+            return self._open()
         while self.has(state.version + 1):
-            state = state.apply(state.version + 1, self.read_commit(state.version + 1))
+            self._mark = self._read(state.version + 1)
+            entry = decode_commit(self._mark, self._named(state.version + 1))
+            state = state.apply(state.version + 1, entry)
         return state
+
+    def _named(self, version: int) -> str:
+        return f"commit {version} of table {self.table}"
 
     def _replayed(self, names: tuple[list[int], list[int]], version: int) -> State:
         commits, checkpoints = names

@@ -295,10 +295,12 @@ def _forget(table: Table, first: int) -> None:
             table.fs.remove(folder / name)
             if name == table.log.commit_path(0).name:
                 table.fs.sync_folder(folder)
-        table.fs.sync_folder(folder)
 
 
 def _remove_files(table: Table, unneeded: dict[str, int]) -> None:
+    with translated(table.log.folder, doing="vacuum"):
+        # Perhaps of an earlier vacuum that failed: no version may come back after its files have gone.
+        table.fs.sync_folder(table.log.folder)
     for folder in (table.log.folder, *_data_folders(table, table.folder)):
         sweep(table.fs, folder)
     for path in unneeded:

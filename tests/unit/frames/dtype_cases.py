@@ -4,7 +4,7 @@
 type is remembered. `refused`: saving says what to do instead.
 """
 
-# ruff: noqa: DTZ001, DTZ901  # datetimes without a zone are among the cases
+# ruff: noqa: DTZ901  # datetimes without a zone are among the cases
 
 from __future__ import annotations
 

@@ -197,16 +197,29 @@ def _seconds(call: Callable[[], Any]) -> float:
         (pd.Series([1, 2], dtype="int64"), pl.Series([1, None]), "Int64"),
         (pd.Series(["a"], dtype="string[python]"), pl.Series([1]), "int64"),
         (pd.Series([0], dtype="datetime64[s]"), pl.Series([0, None]), "Int64"),
+        (pd.Series([0], dtype="datetime64[s]"), pl.Series([1, None]).cast(pl.Datetime("ms")), "datetime64[ms]"),
+        (pd.Series([0], dtype="timedelta64[s]"), pl.Series([1, None]).cast(pl.Duration("ms")), "timedelta64[ms]"),
+        (pd.Series([0], dtype="datetime64[s, UTC]"), pl.Series([1, None]).cast(pl.Datetime("ms")), "datetime64[ms]"),
         (pd.Series([1.5], dtype=">f8"), pl.Series(["x"]), "str"),
         (pd.Series([1], dtype=pd.ArrowDtype(pa.uint8())), pl.Series([1, 300], dtype=pl.Int64), "int64[pyarrow]"),
     ],
-    ids=["widened", "nulls", "retyped", "datetime retyped", "byte order", "ArrowDtype"],
+    ids=[
+        "widened",
+        "nulls",
+        "retyped",
+        "datetime retyped",
+        "finer",
+        "finer durations",
+        "zone gone",
+        "byte order",
+        "ArrowDtype",
+    ],
 )
 def test_a_remembered_type_that_no_longer_fits_gives_way(saved_as: Any, now: pl.Series, expected: str) -> None:
     origins = ingest(pd.DataFrame({"x": saved_as})).origins
     given = FeatureFrame(now.alias("x").to_frame(), origins=origins).to_pandas()["x"]
     assert str(given.dtype) == expected
-    assert given.dropna().to_list() == now.drop_nulls().to_list()
+    assert pl.Series(given.dropna().to_list(), dtype=now.dtype).equals(now.drop_nulls())
 
 
 def test_values_appended_to_a_category_become_categories() -> None:

@@ -19,7 +19,7 @@ from tiffin.errors import InvalidInputError, InvalidName
 from tiffin.frames import FeatureFrame, ingest
 
 DAY = dt.date(2024, 2, 29)
-NAIVE = dt.datetime(2024, 2, 29, 12)  # noqa: DTZ001  # a datetime without a zone is a case
+NAIVE = dt.datetime(2024, 2, 29, 12)
 AWARE = NAIVE.replace(tzinfo=dt.UTC)
 EXPECTED = {"a": [1, 2]}
 

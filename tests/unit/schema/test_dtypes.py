@@ -119,7 +119,7 @@ def every_stored_type() -> pl.DataFrame:
             "double": [float("nan"), float("-inf"), None],
             "day": [dt.date(1, 1, 1), dt.date(9999, 12, 31), None],
             "moment": pl.Series([moment, dt.datetime(1, 1, 1, tzinfo=UTC), None], dtype=pl.Datetime("us", "UTC")),
-            "naive": pl.Series([dt.datetime(2020, 1, 1), None, None], dtype=pl.Datetime("ms")),  # noqa: DTZ001  # the case
+            "naive": pl.Series([dt.datetime(2020, 1, 1), None, None], dtype=pl.Datetime("ms")),
             "u64": pl.Series([2**64 - 1, 0, None], dtype=pl.UInt64),
             "i128": pl.Series([10**38 - 1, 1 - 10**38, None], dtype=pl.Int128),
             "money": pl.Series([Decimal("1.25"), Decimal("-0.01"), None], dtype=pl.Decimal(18, 2)),

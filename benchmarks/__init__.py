@@ -1,0 +1,1 @@
+"""Benchmarks: each case beside what it is compared with, measured alternately in one run."""

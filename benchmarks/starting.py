@@ -1,0 +1,34 @@
+"""How long it takes to start: importing the package, asking for help."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from statistics import median
+
+from benchmarks.measure import Result, alternately, shown
+
+
+def run(*, quick: bool) -> Iterator[Result]:
+    rounds = 5 if quick else 15
+
+    def python(*arguments: str) -> None:
+        subprocess.run([sys.executable, *arguments], check=True, capture_output=True)
+
+    bare, imported, used, helped = alternately(
+        rounds,
+        lambda: python("-c", "pass"),
+        lambda: python("-c", "import tiffin"),
+        lambda: python("-c", "import tiffin; tiffin.FeatureStore"),
+        lambda: python("-m", "tiffin.cli", "--help"),
+    )
+    for case, times, goal in (
+        ("import tiffin", imported, 0.25),
+        ("import tiffin; tiffin.FeatureStore", used, 0.25),
+        ("tiffin --help", helped, 0.4),
+    ):
+        yield Result(
+            "start", case, shown(median(times)), f"python alone {shown(median(bare))}", "", f"≤ {shown(goal)}",
+            median(times) <= goal,
+        )  # fmt: skip

@@ -1,0 +1,261 @@
+"""Files and streams in: CSV, Parquet, JSON and JSON lines, each also compressed with gzip."""
+
+import contextlib
+import gzip
+import io
+import sys
+import zlib
+from collections.abc import Collection, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import polars as pl
+import pyarrow as pa
+import pyarrow.csv
+
+from tiffin import frames
+from tiffin.cli.formats import Format, format_of, sniff
+from tiffin.errors import InvalidInputError, StorageError, did_you_mean
+
+STREAM = "-"
+_GZIP = b"\x1f\x8b"
+
+
+def load(name: str, form: Format | None = None, texts: Collection[str] = ()) -> pl.DataFrame | list[Any]:
+    """Read a file, without making more of its values than the format says.
+
+    Parameters
+    ----------
+    name : str
+        A file, or `-` for standard input.
+    form : Format, optional
+        Its format, where the name does not tell; a stream's is found by looking.
+    texts : collection of str
+        Columns of a CSV file that stay text, whatever they look like.
+
+    Returns
+    -------
+    DataFrame or list
+        A list of rows for JSON and JSON lines.
+
+    Raises
+    ------
+    InvalidInputError
+        There is no such file, or it is not of that format; says where it goes wrong.
+    StorageError
+        It cannot be read.
+    """
+    if form is None and name != STREAM:
+        form = format_of(name)
+    with _translated(name):
+        data = _bytes(name)
+        form = form or sniff(data)
+        if form is Format.CSV:
+            return _csv(data, texts)
+        if form is Format.PARQUET:
+            return pl.read_parquet(io.BytesIO(data))
+        return _json_rows(data, lines=form is Format.JSONL)
+
+
+def read(
+    name: str,
+    form: Format | None = None,
+    *,
+    known: Mapping[str, pl.DataType] | None = None,
+    times: Collection[str] = (),
+) -> pl.DataFrame:
+    """Read a file as a frame whose columns have the types they are meant to have.
+
+    Parquet says what its types are. The texts and numbers of the other formats take the types of the table that
+    they are meant for; of a new table, the columns named as times are read as times.
+
+    Parameters
+    ----------
+    name : str
+        A file, or `-` for standard input.
+    form : Format, optional
+        Its format, where the name does not tell.
+    known : mapping of str to DataType, optional
+        The columns of the table as it stands.
+    times : collection of str
+        Columns that hold times, in UTC where they say no zone.
+
+    Returns
+    -------
+    DataFrame
+
+    Raises
+    ------
+    InvalidInputError
+        Also if a value is not of its column's type: names the column and the row.
+    """
+    known = known or {}
+    loaded = load(name, form, {*known, *times})
+    from_parquet = form is Format.PARQUET or (name != STREAM and form is None and format_of(name) is Format.PARQUET)
+    frame = loaded if isinstance(loaded, pl.DataFrame) else frames.ingest(loaded).frame
+    if from_parquet:
+        return frame
+    made = []
+    for column in frame.iter_columns():
+        if column.name in known:
+            made.append(as_known(column, known[column.name]))
+        elif column.name in times:
+            made.append(as_time(column))
+        else:
+            made.append(column)
+    return pl.DataFrame(made)
+
+
+def as_known(column: pl.Series, dtype: pl.DataType) -> pl.Series:
+    """Give a column the type that the table has for it; text is read as what it says.
+
+    Parameters
+    ----------
+    column : Series, shape (n,)
+        As it was in the file.
+    dtype : DataType
+        As the table has it.
+
+    Returns
+    -------
+    Series, shape (n,)
+        Numbers that have no exact place in the type are left as they are: the store decides about them.
+
+    Raises
+    ------
+    InvalidInputError
+        A text is no value of the type.
+    """
+    if column.dtype == dtype:
+        return column
+    if column.dtype != pl.String:
+        cast = column.cast(dtype, strict=False) if _can_cast(column.dtype, dtype) else column
+        is_exact = cast.dtype == dtype and cast.cast(column.dtype, strict=False).equals(column, null_equal=True)
+        return cast if is_exact else column
+    parsed = _parsed(column, dtype)
+    wrong = (parsed.is_null() & column.is_not_null()).arg_true()
+    if len(wrong):
+        raise InvalidInputError(
+            f"column {column.name!r} is {dtype} in the table; row {wrong[0]} of the file holds {column[wrong[0]]!r}",
+            hint="correct the file, or change the column's type with --mode overwrite --evolve",
+        )
+    return parsed
+
+
+def as_time(column: pl.Series) -> pl.Series:
+    """Read a column of ISO 8601 texts as days, if there are only days, or as instants in UTC.
+
+    Raises
+    ------
+    InvalidInputError
+        A text is no time.
+    """
+    if isinstance(column.dtype, pl.Datetime):
+        return column.dt.replace_time_zone("UTC") if column.dtype.time_zone is None else column
+    if column.dtype != pl.String:
+        return column
+    is_day = column.str.contains(r"^\s*\d{4}-\d\d-\d\d\s*$").all()
+    parsed = _parsed(column, pl.Date() if is_day else pl.Datetime("us", "UTC"))
+    wrong = (parsed.is_null() & column.is_not_null()).arg_true()
+    if len(wrong):
+        raise InvalidInputError(
+            f"column {column.name!r} is declared as a time; row {wrong[0]} of the file holds {column[wrong[0]]!r}",
+            hint="write times like 2024-05-31T12:00:00Z",
+        )
+    return parsed
+
+
+def _parsed(texts: pl.Series, dtype: pl.DataType) -> pl.Series:
+    """Read texts as values of a type; null where a text is none."""
+    trimmed = texts.str.strip_chars()
+    if isinstance(dtype, pl.Datetime):
+        instants = trimmed.str.to_datetime(time_unit=dtype.time_unit, time_zone="UTC", strict=False)
+        return instants.dt.convert_time_zone(dtype.time_zone) if dtype.time_zone else instants.dt.replace_time_zone(None)
+    if dtype == pl.Date:
+        return trimmed.str.to_date("%Y-%m-%d", strict=False)
+    if dtype == pl.Time:
+        return trimmed.str.to_time(strict=False)
+    if dtype == pl.Boolean:
+        return trimmed.str.to_lowercase().replace_strict({"true": True, "false": False}, default=None)
+    if isinstance(dtype, pl.Duration) or dtype.is_nested() or dtype == pl.Binary:
+        return _decoded(texts, dtype)
+    return (trimmed if dtype.is_numeric() else texts).cast(dtype, strict=False)
+
+
+def _decoded(texts: pl.Series, dtype: pl.DataType) -> pl.Series:
+    """Read what `export` wrote for values that CSV has no form for."""
+    python = {pl.Duration: "timedelta", pl.Binary: "bytes"}.get(dtype.base_type())
+    values = []
+    for text in texts:
+        if text is None:
+            values.append(None)
+        elif python is None:
+            values.append(msgspec.json.decode(text))
+        else:
+            values.append(msgspec.convert(text, dtype.to_python()))
+    return pl.Series(texts.name, values, dtype=dtype, strict=False)
+
+
+def _can_cast(old: pl.DataType, new: pl.DataType) -> bool:
+    return old == pl.Null or (old.is_numeric() and new.is_numeric()) or (old.is_temporal() and new.is_temporal())
+
+
+def _bytes(name: str) -> bytes:
+    data = sys.stdin.buffer.read() if name == STREAM else Path(name).read_bytes()
+    return gzip.decompress(data) if data.startswith(_GZIP) else data
+
+
+def _csv(data: bytes, texts: Collection[str]) -> pl.DataFrame:
+    header = next(iter(data[: 1 << 16].splitlines()), b"")
+    table = pyarrow.csv.read_csv(
+        io.BytesIO(data),
+        # One block, so that the types are inferred from the whole file and not from its first megabyte.
+        read_options=pyarrow.csv.ReadOptions(block_size=len(data) + 1),
+        parse_options=pyarrow.csv.ParseOptions(newlines_in_values=True, ignore_empty_lines=b"," in header),
+        convert_options=pyarrow.csv.ConvertOptions(
+            column_types=dict.fromkeys(texts, pa.string()),
+            null_values=[""],
+            strings_can_be_null=True,
+            quoted_strings_can_be_null=False,
+        ),
+    )
+    return pl.DataFrame([_plain(column) for column in frames.ingest(table).frame.iter_columns()])
+
+
+def _plain(column: pl.Series) -> pl.Series:
+    """Hold times in microseconds, as everywhere else, unless that would lose some."""
+    if not isinstance(column.dtype, pl.Datetime):
+        return column
+    plain = column.dt.cast_time_unit("us")
+    return plain if plain.dt.cast_time_unit(column.dtype.time_unit).equals(column) else column
+
+
+def _json_rows(data: bytes, *, lines: bool) -> list[Any]:
+    data = data.removeprefix(b"\xef\xbb\xbf")
+    decoder = msgspec.json.Decoder()
+    rows = decoder.decode_lines(data) if lines else decoder.decode(data)
+    if not isinstance(rows, list):
+        raise InvalidInputError(f"the JSON holds a {type(rows).__name__}", hint="give an array of records: [{…}, {…}]")
+    return rows
+
+
+@contextlib.contextmanager
+def _translated(name: str) -> Iterator[None]:
+    shown = "standard input" if name == STREAM else repr(name)
+    try:
+        yield
+    except FileNotFoundError as error:
+        folder = Path(name).parent
+        there = [str(folder / path.name) for path in folder.iterdir() if path.is_file()] if folder.is_dir() else []
+        hint = did_you_mean(name, there) or "check the path"
+        raise InvalidInputError(f"there is no file {shown}", hint=hint) from error
+    except IsADirectoryError as error:
+        raise InvalidInputError(f"{shown} is a folder, not a file", hint="name one file") from error
+    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
+        raise InvalidInputError(f"{shown} is damaged: {error}", hint="it begins like gzip; make it again") from error
+    except OSError as error:
+        raise StorageError(f"cannot read {shown}: {error.strerror or error}") from error
+    except (pa.ArrowException, pl.exceptions.PolarsError, msgspec.MsgspecError, UnicodeDecodeError) as error:
+        reason = str(error).splitlines()[0]
+        raise InvalidInputError(f"cannot understand {shown}: {reason}", hint="correct it, or say --format") from error

@@ -1,0 +1,87 @@
+"""The commands about tables as a whole: init, ls, describe, drop."""
+
+import sys
+from typing import Annotated
+
+import typer
+from rich.text import Text
+
+from tiffin.cli.options import JsonOption, ReferenceArgument, StoreOption, example
+from tiffin.cli.run import running
+
+commands = typer.Typer()
+
+
+@commands.command(rich_help_panel="Tables", epilog=example("tiffin init --store feature_store"))
+def init(ctx: typer.Context, store: StoreOption = None, as_json: JsonOption = False) -> None:
+    """Make the store's folder, with a settings file that explains every setting.
+
+    Nothing needs this: the first save makes the folder too.
+    """
+    with running(ctx, store, as_json) as run:
+        settings = run.store.init()
+        document = {"path": str(run.store.path), "settings_file": str(settings)}
+        done = Text.assemble(("ready: ", "green"), (str(run.store.path), "bold"))
+        run.answer(document, done, Text(f"settings are explained in {settings}", style="dim"))
+
+
+@commands.command(rich_help_panel="Tables", epilog=example("tiffin ls", "tiffin ls user --json"))
+def ls(
+    ctx: typer.Context,
+    group: Annotated[str | None, typer.Argument(metavar="[GROUP]", help="Only the tables of this group.")] = None,
+    store: StoreOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """List the tables: version, rows, size, keys, and when they were last saved."""
+    with running(ctx, store, as_json) as run:
+        from tiffin.cli import views
+
+        infos = [info for info in run.store.tables() if group is None or info.table.partition("/")[0] == group]
+        document = {"path": str(run.store.path), "tables": [views.summary(info) for info in infos]}
+        if infos:
+            run.answer(document, views.table_list(infos))
+        else:
+            where = f"group {group} of {run.store.path}" if group else str(run.store.path)
+            hint = "save one: tiffin save group/name FILE"
+            run.answer(document, Text(f"no tables in {where}"), Text(hint, style="dim"))
+
+
+@commands.command(rich_help_panel="Tables", epilog=example("tiffin describe user/ratings", "tiffin describe ratings@0"))
+def describe(
+    ctx: typer.Context, reference: ReferenceArgument, store: StoreOption = None, as_json: JsonOption = False
+) -> None:
+    """Describe a table: its columns, keys, size and versions."""
+    with running(ctx, store, as_json) as run:
+        from tiffin.cli import views
+
+        info = run.store.describe(reference)
+        run.answer(info, *views.description(info))
+
+
+@commands.command(rich_help_panel="Tables", epilog=example("tiffin drop user/ratings --yes"))
+def drop(
+    ctx: typer.Context,
+    reference: ReferenceArgument,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    store: StoreOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Remove a table with all its versions, for good.
+
+    Asks first; without a terminal to ask on, --yes is needed.
+    """
+    with running(ctx, store, as_json) as run:
+        info = run.store.describe(reference)
+        if not yes:
+            _ask(info.table, info.version - info.oldest_version + 1)
+        run.store.drop(reference)
+        run.answer({"dropped": info.table}, Text.assemble(("dropped ", "green"), (info.table, "bold")))
+
+
+def _ask(table: str, versions: int) -> None:
+    if not (sys.stdin.isatty() and sys.stderr.isatty()):
+        raise typer.BadParameter("nobody is there to be asked: say --yes to drop it", param_hint="--yes")
+    what = f"its {versions} versions" if versions > 1 else "its only version"
+    if not typer.confirm(f"Drop {table} with {what}, for good?", err=True):
+        typer.echo("nothing was dropped", err=True)
+        raise typer.Exit(1)

@@ -1,0 +1,181 @@
+"""Answers about tables and versions, for people."""
+
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+from rich import box
+from rich.console import RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from tiffin.cli import words
+from tiffin.diff import Diff
+from tiffin.tables.catalog import TableInfo
+from tiffin.tables.table import Commit
+from tiffin.tables.upkeep import Vacuumed
+
+ROLE_STYLES = {"entity": "bold yellow", "timestamp": "magenta", "created": "magenta", "partition": "blue"}
+
+
+def listing(*columns: str, right: Sequence[str] = ()) -> Table:
+    """Begin a table in the one look that all have; the columns named in `right` hold numbers."""
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="bold cyan")
+    for name in columns:
+        table.add_column(name, justify="right" if name in right else "left", overflow="fold")
+    return table
+
+
+def summary(info: TableInfo) -> dict[str, Any]:
+    """Keep what a list of tables needs: how many columns there are instead of which."""
+    document: dict[str, Any] = msgspec.structs.asdict(info)
+    return {**document, "columns": len(info.columns)}
+
+
+def table_list(infos: Sequence[TableInfo]) -> Table:
+    """Show tables, a line each."""
+    numbers = ("version", "rows", "columns", "size")
+    table = listing("table", *numbers, "entity", "timestamp", "saved", right=numbers)
+    now = datetime.now(UTC)
+    for info in infos:
+        group, _, name = info.table.partition("/")
+        table.add_row(
+            Text.assemble((f"{group}/", "dim"), (name, "bold")),
+            str(info.version),
+            words.count(info.rows),
+            str(len(info.columns)),
+            words.size(info.size_bytes),
+            ", ".join(info.entity),
+            info.timestamp or "",
+            Text(words.ago(info.updated, now), style="dim"),
+        )
+    return table
+
+
+def description(info: TableInfo) -> Iterator[RenderableType]:
+    """Show what is known of a table."""
+    yield Text.assemble((info.table, "bold"), f" version {info.version}")
+    if info.description:
+        yield Text(info.description, style="italic")
+    facts = Table.grid(padding=(0, 2))
+    facts.add_column(style="cyan")
+    for name, value in _facts(info):
+        facts.add_row(name, value)
+    yield facts
+    has_notes = any(column.description for column in info.columns)
+    columns = listing("column", "type", "role", *(["description"] if has_notes else []))
+    for column in info.columns:
+        role = Text(column.role, style=ROLE_STYLES.get(column.role, "dim"))
+        columns.add_row(Text(column.name, style="bold"), column.dtype, role, *([column.description] if has_notes else []))
+    yield columns
+
+
+def _facts(info: TableInfo) -> Iterator[tuple[str, str]]:
+    yield "rows", words.count(info.rows)
+    yield "size", f"{words.size(info.size_bytes)} in {words.many(info.files, 'file')}"
+    yield "saved", f"{words.clock(info.updated)} UTC, {words.ago(info.updated, datetime.now(UTC))}"
+    yield "versions", f"{info.oldest_version} to {info.version} can be read"
+    if info.entity:
+        yield "entity", ", ".join(info.entity)
+    if info.timestamp:
+        yield "timestamp", info.timestamp
+    if info.created:
+        yield "created", info.created
+    if info.ttl:
+        yield "ttl", words.span(info.ttl)
+    if info.partition_by:
+        yield "partitions", ", ".join(info.partition_by)
+    yield "folder", info.path
+
+
+def versions(commits: Sequence[Commit]) -> Iterator[RenderableType]:
+    """Show versions, a line each."""
+    table = listing("version", "when (UTC)", "operation", "rows", "change", "author", "message", right=("version", "rows"))
+    for commit in commits:
+        note = Text(commit.message)
+        if commit.inputs:
+            note.append(f"{' ' if commit.message else ''}from {', '.join(commit.inputs)}", "dim")
+        if commit.narrowed:
+            note.append(f" floats narrowed to 32 bits: {', '.join(commit.narrowed)}", "yellow")
+        table.add_row(
+            Text(str(commit.version), style="bold"),
+            words.clock(commit.timestamp),
+            commit.operation,
+            words.count(commit.rows),
+            _change(commit.rows_added, commit.rows_removed),
+            commit.author,
+            note,
+        )
+    yield table
+
+
+def _change(added: int | None, removed: int | None) -> Text:
+    change = Text()
+    if added:
+        change.append(f"+{added:,}", "green")
+    if removed:
+        change.append(f"{' ' if added else ''}−{removed:,}", "red")
+    return change
+
+
+def difference(diff: Diff) -> Iterator[RenderableType]:
+    """Show what changed between two versions."""
+    yield Text.assemble((diff.table, "bold"), f" version {diff.old} → {diff.new}")
+    if diff.is_empty:
+        yield Text("no difference", style="green")
+        return
+    facts = Table.grid(padding=(0, 2))
+    facts.add_column(style="cyan")
+    matched = f"matched by {', '.join(diff.key)}" if diff.key else "compared as whole rows"
+    facts.add_row("rows", f"{diff.rows_old:,} → {diff.rows_new:,} ({matched})")
+    facts.add_row("added", Text(f"{diff.rows_added:,}", style="green" if diff.rows_added else "dim"))
+    facts.add_row("removed", Text(f"{diff.rows_removed:,}", style="red" if diff.rows_removed else "dim"))
+    if diff.key:
+        facts.add_row("changed", Text(f"{diff.rows_changed:,}", style="yellow" if diff.rows_changed else "dim"))
+    for change in diff.schema:
+        facts.add_row("schema", change)
+    yield facts
+    if diff.columns:
+        yield _changed_columns(diff)
+
+
+def _changed_columns(diff: Diff) -> Table:
+    table = listing("column", "rows changed", "for example", right=("rows changed",))
+    for column in diff.columns:
+        table.add_row(Text(column.name, style="bold"), f"{column.changed:,}", _changed_value(diff, column.name))
+    return table
+
+
+def _changed_value(diff: Diff, column: str) -> Text:
+    for example in diff.examples:
+        value = example.get(column)
+        if isinstance(value, dict):
+            key = ", ".join(f"{name} {example[name]}" for name in diff.key)
+            old, new = (_short(value[side]) for side in ("old", "new"))
+            return Text.assemble((f"{key}: ", "dim"), (old, "red"), " → ", (new, "green"))
+    return Text()
+
+
+def _short(value: object) -> str:
+    text = f"{value:.6g}" if isinstance(value, float) else "null" if value is None else str(value)
+    return text if len(text) <= 40 else text[:39] + "…"
+
+
+def vacuumed(done: Sequence[Vacuumed], *, dry_run: bool) -> Iterator[RenderableType]:
+    """Show what a vacuum removed, or would remove."""
+    numbers = ("versions removed", "files removed", "freed", "oldest version")
+    table = listing("table", *numbers, "", right=numbers)
+    for each in done:
+        held = Text(f"version {each.held_version} is being read", style="yellow") if each.held_version is not None else ""
+        table.add_row(
+            Text(each.table, style="bold"),
+            str(each.versions_removed),
+            str(each.files_removed),
+            words.size(each.bytes_freed),
+            str(each.oldest_version),
+            held,
+        )
+    yield table
+    total = words.size(sum(each.bytes_freed for each in done))
+    yield Text(f"{total} would be freed; nothing was removed (--dry-run)" if dry_run else f"{total} freed")
