@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import tempfile
 from collections.abc import Iterator
@@ -40,22 +41,23 @@ def run(*, quick: bool) -> Iterator[Result]:
 def _shape(folder: Path, rows: int, columns: int, rounds: int) -> Iterator[Result]:
     data = frame(rows, columns)
     store = tiffin.FeatureStore(folder / "store", memory_cache_bytes=0, disk_cache_bytes=0)
-    floor_file, small = folder / "floor.parquet", folder / "small.json"
+    names = (folder / f"floor-{number}" for number in itertools.count())
 
     def save() -> None:
         store.save("g/t", data)
 
     def write_and_sync() -> None:
-        """The floor: the same Parquet, and the four syncs that durability takes."""
-        data.write_parquet(floor_file, compression="zstd", compression_level=1)
-        _sync(floor_file)
+        """The floor: the same Parquet in a new file, and the four syncs that durability takes."""
+        large, small = next(names), next(names)
+        data.write_parquet(large, compression="zstd", compression_level=1)
+        _sync(large)
         _sync(folder)
         small.write_bytes(b"x" * 1500)
         _sync(small)
         _sync(folder)
 
     def write_only() -> None:
-        data.write_parquet(folder / "plain.parquet", compression="zstd", compression_level=1)
+        data.write_parquet(next(names), compression="zstd", compression_level=1)
 
     def save_with_deltalake() -> None:
         deltalake.write_deltalake(folder / "delta", data, mode="overwrite")

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import io
 import itertools
 import os
 import threading
@@ -29,7 +30,7 @@ from tiffin.errors import TiffinError
 from tiffin.files import Stat, translated
 
 if TYPE_CHECKING:
-    from typing_extensions import Buffer
+    from tiffin.files.system import Content
 
 Kind = Literal["crash", "EIO", "ENOSPC", "short"]
 KINDS: tuple[Kind, ...] = ("crash", "EIO", "ENOSPC", "short")
@@ -151,9 +152,14 @@ class SimulatedFiles:
         after._root = _after_crash(self._root, OUTCOMES[outcome], after, survived)
         return after
 
-    def create(self, path: Path, data: Buffer) -> None:
+    def create(self, path: Path, content: Content) -> None:
         folder = self._folder(path.parent)
-        contents = bytes(data)
+        buffer = io.BytesIO()
+        if callable(content):
+            content(buffer)
+        else:
+            buffer.write(content)
+        contents = buffer.getvalue()
         if path.name in folder.entries:
             self._step("create")
             raise _error(errno.EEXIST)

@@ -15,7 +15,16 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+
+
+def _unwrapped(text: str) -> str:
+    """Join the lines of each paragraph: the terminal breaks them where it must."""
+    return "\n\n".join(" ".join(paragraph.split()) for paragraph in text.split("\n\n"))
+
+
 for part in (tables, rows, versions, upkeep, movies):
+    for command in part.commands.registered_commands:
+        command.help = _unwrapped((command.callback and command.callback.__doc__) or "")
     app.add_typer(part.commands)
 
 

@@ -4,7 +4,7 @@ import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 from rich.text import Text
@@ -31,7 +31,6 @@ if TYPE_CHECKING:
     import polars as pl
 
     from tiffin.frames import FeatureFrame
-    from tiffin.schema.compatibility import Mode
     from tiffin.tables.table import Commit
 
 STREAM = "-"
@@ -75,10 +74,9 @@ def save(
         str | None, typer.Option("--description", metavar="TEXT", help="What the table is.")
     ] = None,
     mode: Annotated[
-        str,
+        Literal["overwrite", "append", "upsert"],
         typer.Option(
             "--mode",
-            metavar="MODE",
             help="overwrite all rows, append to them, or upsert: replace those of the same entity and time.",
         ),
     ] = "overwrite",
@@ -108,10 +106,9 @@ def save(
     """
     with running(ctx, store, as_json) as run:
         lasting = value_of("--ttl", parse_duration, ttl)
-        how = value_of("--mode", _mode, mode)
         if form is None and file != STREAM:
             form = value_of("FILE", format_of, file)
-        is_new_schema = evolve and how == "overwrite"
+        is_new_schema = evolve and mode == "overwrite"
         with run.busy(f"saving {file} as {table}"):
             from tiffin.cli import intake
 
@@ -126,7 +123,7 @@ def save(
                 ttl=lasting,
                 partition_by=names_of(partition_by),
                 description=description,
-                mode=how or "overwrite",
+                mode=mode,
                 evolve=evolve,
                 dtypes="compact" if compact_dtypes else "exact",
                 expected_version=expected_version,
@@ -218,12 +215,6 @@ def warn(run: Run, commit: "Commit") -> None:
     """Print on standard error what went wrong after a commit."""
     for warning in commit.warnings:
         run.err.print(Text.assemble(("warning: ", "bold yellow"), warning), soft_wrap=True)
-
-
-def _mode(text: str) -> "Mode":
-    if text in {"overwrite", "append", "upsert"}:
-        return text  # type: ignore[return-value]  # one of the three
-    raise InvalidInputError(f"{text!r} is not a mode", hint="choose overwrite, append or upsert")
 
 
 def _moment(text: str) -> datetime:

@@ -95,7 +95,7 @@ def versions(commits: Sequence[Commit]) -> Iterator[RenderableType]:
     for commit in commits:
         note = Text(commit.message)
         if commit.inputs:
-            note.append(f"{' ' if commit.message else ''}from {', '.join(commit.inputs)}", "dim")
+            note.append(f"{' · ' if commit.message else ''}from {', '.join(commit.inputs)}", "dim")
         if commit.narrowed:
             note.append(f" floats narrowed to 32 bits: {', '.join(commit.narrowed)}", "yellow")
         table.add_row(
@@ -137,13 +137,17 @@ def difference(diff: Diff) -> Iterator[RenderableType]:
         facts.add_row("schema", change)
     yield facts
     if diff.columns:
-        yield _changed_columns(diff)
+        yield changed_columns(diff)
 
 
-def _changed_columns(diff: Diff) -> Table:
+def changed_columns(diff: Diff, most: int | None = None) -> Table:
+    """Show the columns that changed, the most changed first, at most so many."""
     table = listing("column", "rows changed", "for example", right=("rows changed",))
-    for column in diff.columns:
+    for column in diff.columns[:most]:
         table.add_row(Text(column.name, style="bold"), f"{column.changed:,}", _changed_value(diff, column.name))
+    hidden = len(diff.columns[most:]) if most is not None else 0
+    if hidden:
+        table.add_row(Text(f"and {words.many(hidden, 'column')} more", style="dim"))
     return table
 
 

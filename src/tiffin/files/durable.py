@@ -19,14 +19,12 @@ from tiffin.files.system import LOCAL, storage_error, translated
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from typing_extensions import Buffer
-
-    from tiffin.files.system import FileSystem
+    from tiffin.files.system import Content, FileSystem
 
 _TEMPORARY = re.compile(r"\.tiffin-[0-9a-f]{16}\.tmp")
 
 
-def write_durably(fs: FileSystem, path: Path, data: Buffer) -> None:
+def write_durably(fs: FileSystem, path: Path, content: Content) -> None:
     """Write a file so that it is on the disk, whole, when this returns; what had the name is replaced in one step.
 
     Parameters
@@ -35,8 +33,8 @@ def write_durably(fs: FileSystem, path: Path, data: Buffer) -> None:
         Where to write.
     path : Path
         The file, in an existing folder.
-    data : Buffer
-        Its contents.
+    content : Buffer or callable
+        Its bytes, or a function that writes them to the open file.
 
     Raises
     ------
@@ -45,11 +43,11 @@ def write_durably(fs: FileSystem, path: Path, data: Buffer) -> None:
     OutcomeUnknown
         The file is there, but whether it survives a power loss is not known.
     """
-    _rename_or_discard(fs, _stage(fs, path, data), path)
+    _rename_or_discard(fs, _stage(fs, path, content), path)
     _settle(fs, path)
 
 
-def write_unsynced(fs: FileSystem, path: Path, data: Buffer) -> None:
+def write_unsynced(fs: FileSystem, path: Path, content: Content) -> None:
     """Write a file that can be made again, in one step for those who read it, but without waiting for the disk.
 
     Parameters
@@ -58,18 +56,18 @@ def write_unsynced(fs: FileSystem, path: Path, data: Buffer) -> None:
         Where to write.
     path : Path
         The file, in an existing folder. After a power loss it may be missing, empty or torn.
-    data : Buffer
-        Its contents.
+    content : Buffer or callable
+        Its bytes, or a function that writes them to the open file.
 
     Raises
     ------
     StorageError
         Nothing was changed.
     """
-    _rename_or_discard(fs, _stage(fs, path, data, is_synced=False), path)
+    _rename_or_discard(fs, _stage(fs, path, content, is_synced=False), path)
 
 
-def publish(fs: FileSystem, path: Path, data: Buffer) -> None:
+def publish(fs: FileSystem, path: Path, content: Content) -> None:
     """Write a file durably under a name that nobody has taken yet: a compare-and-set.
 
     Parameters
@@ -78,8 +76,8 @@ def publish(fs: FileSystem, path: Path, data: Buffer) -> None:
         Where to write.
     path : Path
         The file, in an existing folder.
-    data : Buffer
-        Its contents.
+    content : Buffer or callable
+        Its bytes, or a function that writes them to the open file.
 
     Raises
     ------
@@ -90,7 +88,7 @@ def publish(fs: FileSystem, path: Path, data: Buffer) -> None:
     OutcomeUnknown
         The file is there and others may have seen it, but whether it survives a power loss is not known.
     """
-    temporary = _stage(fs, path, data)
+    temporary = _stage(fs, path, content)
     try:
         fs.link(temporary, path)
     except FileExistsError:
@@ -103,12 +101,12 @@ def publish(fs: FileSystem, path: Path, data: Buffer) -> None:
     _settle(fs, path)
 
 
-def _stage(fs: FileSystem, path: Path, data: Buffer, *, is_synced: bool = True) -> Path:
-    """Write the data under a temporary name beside `path`, and return that name."""
+def _stage(fs: FileSystem, path: Path, content: Content, *, is_synced: bool = True) -> Path:
+    """Write the content under a temporary name beside `path`, and return that name."""
     temporary = path.with_name(f".tiffin-{os.urandom(8).hex()}.tmp")
     try:
         with translated(path, doing="write"):
-            fs.create(temporary, data)
+            fs.create(temporary, content)
             if is_synced:
                 fs.sync(temporary)
     except StorageError:

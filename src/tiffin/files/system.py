@@ -12,7 +12,8 @@ import fcntl
 import mmap
 import os
 import stat as modes
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from collections.abc import Callable
+from typing import TYPE_CHECKING, BinaryIO, NamedTuple, Protocol
 
 from tiffin.errors import NoSpace, StorageError
 
@@ -21,7 +22,9 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
     from pathlib import Path
 
-    from typing_extensions import Buffer
+
+Content = bytes | bytearray | memoryview | Callable[[BinaryIO], object]
+"""What a new file is to hold: bytes, or a function that writes them to the open file."""
 
 MAP_FROM_BYTES = 1 << 20
 """Files of at least this size are mapped instead of copied: below it, copying is quicker."""
@@ -42,8 +45,8 @@ class Stat(NamedTuple):
 class FileSystem(Protocol):
     """The file operations that Tiffin uses; each is one request to the system and may fail with `OSError`."""
 
-    def create(self, path: Path, data: Buffer) -> None:
-        """Make a new file holding `data`; `FileExistsError` if the name is taken. A failure may leave part of it."""
+    def create(self, path: Path, content: Content) -> None:
+        """Make a new file holding `content`; `FileExistsError` if the name is taken. A failure may leave part of it."""
 
     def sync(self, path: Path) -> None:
         """Wait until the contents of a file are on the disk. A failed sync must never be repeated on that file."""
@@ -108,15 +111,14 @@ class FileSystem(Protocol):
 class LocalFiles:
     """The file system of this machine; it has no state."""
 
-    def create(self, path: Path, data: Buffer) -> None:
-        """Open exclusively and write until all of it is taken: one `write` may take only a part."""
+    def create(self, path: Path, content: Content) -> None:
+        """Open exclusively, and write all of it or let it write itself."""
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
-        try:
-            rest = memoryview(data).cast("B")
-            while rest:
-                rest = rest[os.write(descriptor, rest) :]
-        finally:
-            os.close(descriptor)
+        with os.fdopen(descriptor, "wb") as file:
+            if callable(content):
+                content(file)
+            else:
+                file.write(content)
 
     def sync(self, path: Path) -> None:
         """`fsync` the file."""

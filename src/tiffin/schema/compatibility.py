@@ -199,7 +199,7 @@ def align(frame: pl.DataFrame, spec: TableSpec, table: str) -> pl.DataFrame:
     SchemaMismatch
         A value has no exact place in the table's type; names the column and the first such row.
     """
-    if frame.schema == pl.Schema(spec.dtypes):
+    if frame.columns == spec.names and frame.dtypes == [column.dtype for column in spec.columns]:
         return frame
     columns = []
     for column in spec.columns:

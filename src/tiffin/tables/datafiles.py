@@ -17,7 +17,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import date, datetime
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, BinaryIO, Literal, cast
 from urllib.parse import quote, unquote
 
 import msgspec
@@ -155,14 +155,6 @@ def _write_file(
     spec: TableSpec,
     encoding: Encoding,
 ) -> Add:
-    buffer = io.BytesIO()
-    frame.write_parquet(
-        buffer,
-        compression="uncompressed" if encoding.compression == "none" else encoding.compression,
-        compression_level=encoding.level if encoding.compression == "zstd" else None,
-        row_group_size=encoding.row_group_rows,
-    )
-    data = buffer.getbuffer()
     levels = [
         f"{quote(name, safe='')}={_NO_VALUE if value is None else quote(value, safe='')}"
         for name, value in values.items()
@@ -171,15 +163,62 @@ def _write_file(
     if levels:
         make_folders(fs, target)
     name = f"part-{os.urandom(12).hex()}.parquet"
-    write_durably(fs, target / name, data)
+    seal = _Seal()
+    write_durably(fs, target / name, lambda file: seal.write_parquet(frame, file, encoding))
     return Add(
         path="/".join([*(quote(level, safe="=") for level in levels), name]),
         partition_values=dict(values),
-        size=len(data),
+        size=seal.size,
         modification_time=time.time_ns() // 1_000_000,
         stats=msgspec.json.encode(_stats(frame, spec)).decode(),
-        tags={CHECKSUM: xxhash.xxh3_64_hexdigest(data)},
+        tags={CHECKSUM: seal.checksum},
     )
+
+
+class _Seal(io.RawIOBase):
+    """Stands before a file while Parquet is written to it, to count and sum the bytes that go by."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.size = 0
+        self._sum = xxhash.xxh3_64()
+        self._file: BinaryIO | None = None
+        self._error: OSError | None = None
+
+    @property
+    def checksum(self) -> str:
+        """XXH3-64 of what was written, in hexadecimal."""
+        return self._sum.hexdigest()
+
+    def write_parquet(self, frame: pl.DataFrame, file: BinaryIO, encoding: Encoding) -> None:
+        """Write a frame to a file through this."""
+        self._file = file
+        try:
+            frame.write_parquet(
+                cast("BinaryIO", self),
+                compression="uncompressed" if encoding.compression == "none" else encoding.compression,
+                compression_level=encoding.level if encoding.compression == "zstd" else None,
+                row_group_size=encoding.row_group_rows,
+            )
+        except pl.exceptions.PolarsError:
+            # Polars turns the system's error into one of its own, which does not say whether the disk is full.
+            if self._error is not None:
+                raise self._error from None
+            raise
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: Any) -> int:
+        assert self._file is not None
+        try:
+            self._file.write(data)
+        except OSError as error:
+            self._error = error
+            raise
+        self._sum.update(data)
+        self.size += len(data)
+        return len(data)
 
 
 def _stats(frame: pl.DataFrame, spec: TableSpec) -> Stats:

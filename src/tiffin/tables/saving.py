@@ -22,7 +22,6 @@ from tiffin.errors import (
     OutcomeUnknown,
     TiffinError,
 )
-from tiffin.files import make_folders
 from tiffin.schema import dtypes
 from tiffin.schema.compatibility import Mode, align, fit, widened
 from tiffin.schema.table import Column, Declaration, TableSpec, check, declare, to_metadata
@@ -99,7 +98,7 @@ def save(table: Table, request: Save) -> Commit:
     OutcomeUnknown
         The version is there, but whether it survives a power loss is not known.
     """
-    make_folders(table.fs, table.log.folder)
+    table.make()
     with table.log.writing():
         for _ in range(_ATTEMPTS):
             before = table.log.latest()
@@ -159,8 +158,10 @@ def _spec(table: Table, before: State | None, request: Save) -> TableSpec:
         before.protocol.check_writable(name)
         replaces = request.mode == "overwrite" and request.evolve
         inherited = _present(before.spec, request.columns) if replaces else before.spec
-        declared = declare(request.columns, request.declared, inherited)
-        spec = fit(before.spec, declared, request.mode, evolve=request.evolve, table=name)
+        spec = declare(request.columns, request.declared, inherited)
+        if spec == before.spec:
+            return spec
+        spec = fit(before.spec, spec, request.mode, evolve=request.evolve, table=name)
     check(spec, name)
     return spec
 
@@ -349,6 +350,8 @@ def _placed(change: Change, version: int) -> list[Add]:
 
 
 def _metadata(now: State | None, spec: TableSpec, timestamp: int) -> list[Action]:
+    if now is not None and now.spec == spec:
+        return []
     schema, configuration = to_metadata(spec)
     if now is None:
         fresh = Metadata(
@@ -359,8 +362,6 @@ def _metadata(now: State | None, spec: TableSpec, timestamp: int) -> list[Action
             created_time=timestamp,
         )
         return [Action(protocol=Protocol(1, 2)), Action(meta_data=fresh)]
-    if now.spec == spec:
-        return []
     changed = msgspec.structs.replace(
         now.metadata,
         schema_string=schema,

@@ -120,6 +120,13 @@ class Table:
         self.options = options
         self.log = Log(fs, folder, str(name), clock)
         self.data = DataFiles(fs, folder, str(name), verify=options.verify)
+        self._made = False
+
+    def make(self) -> None:
+        """Make the table's folders, durably; once done and seen to be there, that need not be repeated."""
+        if not self._made or self.log.latest() is None:
+            make_folders(self.fs, self.log.folder)
+            self._made = True
 
     def read(self, state: State, selection: Selection = Selection()) -> pl.DataFrame:
         """Read rows of one version.

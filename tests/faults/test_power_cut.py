@@ -1,0 +1,141 @@
+"""The power goes while a process saves: a real ext4 on a loop device is shut down without its unwritten pages.
+
+Needs root and loop devices. Where they are missing these tests are skipped, which the summary says.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import struct
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+import tiffin
+from faults.test_kill import PLAN, TABLES, wait_for
+from faults.workload import PROCESSES, Ledger, groups_of, notes, save_many
+from tiffin.errors import TiffinError
+from tiffin.files import system
+
+SHUTDOWN = 0x8004587D
+"""`FS_IOC_SHUTDOWN` of Linux: the file system stops at once."""
+WITHOUT_FLUSHING = 2
+"""Neither data nor the journal that is in memory is written: what a power cut leaves."""
+SIZE_BYTES = 256 << 20
+
+
+class Disk:
+    """An ext4 file system in a file."""
+
+    def __init__(self, folder: Path) -> None:
+        self.image = folder / "disk.img"
+        self.mount_point = folder / "mounted"
+        self.mount_point.mkdir()
+        with self.image.open("wb") as file:
+            file.truncate(SIZE_BYTES)
+        run("mkfs.ext4", "-q", "-F", str(self.image))
+        self.mount()
+
+    def mount(self) -> None:
+        run("mount", "-o", "loop", str(self.image), str(self.mount_point))
+
+    def unmount(self) -> None:
+        run("umount", str(self.mount_point))
+
+    def cut_power(self) -> None:
+        descriptor = os.open(self.mount_point, os.O_RDONLY)
+        try:
+            fcntl.ioctl(descriptor, SHUTDOWN, struct.pack("i", WITHOUT_FLUSHING))
+        finally:
+            os.close(descriptor)
+
+
+def run(*command: str) -> None:
+    subprocess.run(command, check=True, capture_output=True, text=True)
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Iterator[Disk]:
+    if os.geteuid() != 0:
+        pytest.skip("NO POWER CUTS WERE TRIED: mounting a file system needs root")
+    try:
+        made = Disk(tmp_path)
+    except (subprocess.CalledProcessError, FileNotFoundError) as error:
+        reason = getattr(error, "stderr", "") or error
+        pytest.skip(f"NO POWER CUTS WERE TRIED: no ext4 can be made and mounted here: {reason}")
+    yield made
+    with contextlib.suppress(subprocess.CalledProcessError):
+        made.unmount()
+
+
+def save_unsynced(folder: Path, log: Path, seed: int, plan: dict[str, object]) -> None:
+    """Do as `save_many`, but never wait for the disk: the negative control."""
+    system._sync = lambda path, flags: None
+    save_many(folder, log, seed, plan)
+
+
+def save_until_cut(disk: Disk, log: Path, seed: int, seconds: float, target: Callable[..., None]) -> None:
+    """Let a process save for some time, cut the power, and start the machine again."""
+    folder = disk.mount_point / "store"
+    writer = PROCESSES.Process(target=target, args=(folder, log, seed, PLAN))
+    writer.start()
+    wait_for(lambda: any(line["event"] == "saved" for line in notes(log)), "the writer to save")
+    # Not waiting for anything: this is how long it writes. ext4 writes its journal every five seconds.
+    time.sleep(seconds)
+    disk.cut_power()
+    writer.kill()
+    writer.join()
+    disk.unmount()
+    disk.mount()
+
+
+def cut_many(disk: Disk, folder: Path, durations_s: list[float]) -> str:
+    ledgers = {table: Ledger() for table in TABLES}
+    for seed, seconds in enumerate(durations_s):
+        log = folder / f"log-{seed}"
+        save_until_cut(disk, log, seed, seconds, save_many)
+        store = tiffin.FeatureStore(disk.mount_point / "store", disk_cache_bytes=0)
+        for table, ledger in ledgers.items():
+            ledger.follow([line for line in notes(log) if line["table"] == table])
+            ledger.check(store, table)
+        assert store.examine() == []
+    saves = sum(ledger.saves for ledger in ledgers.values())
+    assert saves > 10 * len(durations_s)
+    return f"{len(durations_s)} power cuts, {saves} acknowledged saves, 0 lost, 0 unreadable tables"
+
+
+class TestPowerCut:
+    def test_nothing_acknowledged_is_lost(self, disk: Disk, tmp_path: Path, figure: Callable[[str], None]):
+        figure(cut_many(disk, tmp_path, [0.3]))
+
+    @pytest.mark.slow
+    @pytest.mark.timeout(600)
+    def test_nothing_acknowledged_is_lost_in_ten_cuts(self, disk: Disk, tmp_path: Path, figure: Callable[[str], None]):
+        figure(cut_many(disk, tmp_path, [0.1, 0.3, 1, 2, 4, 6.1, 6.4, 6.8, 7.3, 8]))
+
+    @pytest.mark.slow
+    def test_without_syncing_acknowledged_saves_are_lost(
+        self, disk: Disk, tmp_path: Path, figure: Callable[[str], None]
+    ):
+        log = tmp_path / "log"
+        save_until_cut(disk, log, 0, 1, save_unsynced)
+        store = tiffin.FeatureStore(disk.mount_point / "store", disk_cache_bytes=0)
+        saved = [line for line in notes(log) if line["event"] == "saved"]
+        # Old versions are vacuumed on purpose; the newest save of each table never is.
+        newest = {line["table"]: line for line in saved}.values()
+        lost = [line for line in newest if not is_there(store, line)]
+        figure(f"{len(saved)} acknowledged saves; of {len(newest)} tables {len(lost)} lost the newest (wanted)")
+        assert lost
+
+
+def is_there(store: tiffin.FeatureStore, line: dict[str, object]) -> bool:
+    try:
+        frame = store.read(str(line["table"]), version=int(str(line["version"]))).to_polars()
+        return groups_of(frame)[int(str(line["slot"]))] == line["token"]
+    except (TiffinError, AssertionError, KeyError):
+        return False
