@@ -21,8 +21,7 @@ def run(*, movies: Path | None) -> Iterator[Result]:
         with gzip.open(movies, "rt") as lines:
             source, rows = "real", [json.loads(line) for line in lines]
     features = TMDBProcessor(rows).extract()
-    with tempfile.TemporaryDirectory() as folder:
-        store = tiffin.FeatureStore(Path(folder) / "store")
+    with tempfile.TemporaryDirectory() as folder, tiffin.FeatureStore(Path(folder) / "store") as store:
         memory = disk = 0
         for name, part in features.items():
             pandas = part.to_pandas()

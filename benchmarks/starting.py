@@ -21,7 +21,7 @@ def run(*, quick: bool) -> Iterator[Result]:
         lambda: python("-c", "pass"),
         lambda: python("-c", "import tiffin"),
         lambda: python("-c", "import tiffin; tiffin.FeatureStore"),
-        lambda: python("-m", "tiffin.cli", "--help"),
+        lambda: python("-m", "tiffin", "--help"),
     )
     for case, times, goal in (
         ("import tiffin", imported, 0.25),

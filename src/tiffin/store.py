@@ -15,7 +15,7 @@ from tiffin import config, frames
 from tiffin.cache import DiskCache, DiskStats, MemoryCache, MemoryStats
 from tiffin.diff import Diff, diff
 from tiffin.doctor import Finding, examine
-from tiffin.errors import InvalidInputError, StorageError, VersionNotFound
+from tiffin.errors import InvalidInputError, StorageError, TableNotFound, VersionNotFound
 from tiffin.files import LOCAL, FileSystem, contained, make_folders, translated
 from tiffin.frames import FeatureFrame
 from tiffin.reading import Held, Question, Reader, not_negative
@@ -230,8 +230,8 @@ class FeatureStore:
             selection = question.select(state)
             try:
                 return self._reader.read(table, state, selection, use_cache=use_cache)
-            except VersionNotFound:
-                # The newest version was replaced and vacuumed between looking and reading: look again.
+            except (VersionNotFound, TableNotFound):
+                # The newest version was replaced and vacuumed, or dropped, between looking and reading: look again.
                 if version is not None or as_of is not None or parsed.version is not None:
                     raise
         raise VersionNotFound(

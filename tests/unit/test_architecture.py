@@ -19,6 +19,7 @@ LAYERS = [
     {"store"},
     {"simple"},
     {"cli"},
+    {"__main__"},
 ]
 APART = {"engineering": {"errors"}}
 OWNERS = {

@@ -4,7 +4,7 @@ import shlex
 from collections.abc import Iterator
 
 from rich import box
-from rich.console import RenderableType
+from rich.console import Group, RenderableType
 from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
@@ -34,7 +34,7 @@ def next_commands(store: str) -> list[str]:
     where = f"--store {shlex.quote(store)}"
     return [
         f"tiffin ls {where}",
-        f"tiffin read movie_ratings {where} --where 'weighted_rating >= 7' --columns movie_id,weighted_rating",
+        f"tiffin read movie_ratings {where} --where 'weighted_rating >= 7'",
         f"tiffin read user_preferences@0 {where} -o preferences.csv",
         f"tiffin describe user_preferences {where}",
         f"tiffin history {_INTERACTIONS} {where}",
@@ -59,15 +59,15 @@ def _input(report: Report) -> Iterator[RenderableType]:
         facts.add_row("", f"{report.ratings_of_these_movies:,} of them are of these movies")
     facts.add_row(
         "features",
-        f"{report.features} of each movie, built in {words.seconds(report.build_s)}: "
-        f"{words.three_digits(report.movies_per_s)} movies/s",
+        f"{report.features} of each movie, built in {words.seconds(report.build_s)}, "
+        f"warm in {words.seconds(report.rebuild_s)}: {words.three_digits(report.movies_per_s)} movies/s",
     )
     facts.add_row("store", report.store)
     yield Padding(facts, (0, 2))
 
 
 def _figures_table(*columns: str) -> Table:
-    table = Table(box=box.SIMPLE_HEAD, header_style="bold cyan", show_footer=True, footer_style="bold")
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="bold cyan", show_footer=True, footer_style="bold")
     table.add_column("table", no_wrap=True)
     for name in columns:
         table.add_column(name, justify="right", no_wrap=True)
@@ -88,10 +88,10 @@ def _sizes(figures: list[TableFigures]) -> Table:
 
 
 def _speeds(figures: list[TableFigures]) -> Table:
-    table = _figures_table("saved in", "at", "Parquet", "disk cache", "memory")
+    table = _figures_table("saved in", "MB/s", "Parquet", "disk cache", "memory")
 
     def cells(memory_bytes: int, save_s: float, *read_s: float | None) -> tuple[str, ...]:
-        rate = f"{words.three_digits(memory_bytes / save_s / 1e6)} MB/s"
+        rate = words.three_digits(memory_bytes / save_s / 1e6)
         return words.seconds(save_s), rate, *("off" if time is None else words.seconds(time) for time in read_s)
 
     names = ("save_s", "parquet_s", "disk_cache_s", "memory_cache_s")
@@ -129,8 +129,9 @@ def _second_save(second: SecondSave) -> Iterator[RenderableType]:
         yield Padding(_change(found), (0, 2))
         if found.columns:
             yield Padding(shown.changed_columns(found, most=_COLUMNS_SHOWN), (0, 2))
+    yield Text()
     yield Padding(Text.assemble("versions of ", (_INTERACTIONS, "bold")), (0, 2))
-    yield from (Padding(view, (0, 2)) for view in shown.versions(second.history))
+    yield from shown.versions(second.history)
 
 
 def _change(found: Diff) -> Text:
@@ -143,4 +144,5 @@ def _next(report: Report) -> Iterator[RenderableType]:
     yield from _section("Done", f"in {words.seconds(report.total_s)}, reading and comparing included. Try next:")
     yield Text()
     for command in next_commands(report.store):
-        yield Text(f"  {command}", style="cyan", no_wrap=True, overflow="ignore")
+        # In a group, so that it is not broken: it is to be copied.
+        yield Group(Text(f"  {command}", style="cyan", no_wrap=True, overflow="ignore"))

@@ -93,7 +93,9 @@ def views(found: Examination) -> Iterator[RenderableType]:
         facts.add_row(name, version or Text("not installed", style="dim"))
     facts.add_row("system", found.system)
     facts.add_row("store", found.store if found.store_exists else f"{found.store} (not there yet)")
-    facts.add_row("holds", f"{words.many(found.tables, 'table')}, {words.many(found.rows, 'row')}, {words.size(found.size_bytes)}")
+    facts.add_row(
+        "holds", f"{words.many(found.tables, 'table')}, {words.many(found.rows, 'row')}, {words.size(found.size_bytes)}"
+    )
     if found.disk_cache:
         cache = found.disk_cache
         facts.add_row("disk cache", f"{words.size(cache['bytes'])} of at most {words.size(cache['max_bytes'])}")

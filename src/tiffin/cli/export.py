@@ -3,6 +3,7 @@
 import base64
 import contextlib
 import gzip
+import io
 import os
 import sys
 from collections.abc import Iterator
@@ -50,19 +51,33 @@ def write(frame: pl.DataFrame, name: str, form: Format) -> None:
 
 
 def _write(frame: pl.DataFrame, file: BinaryIO, form: Format) -> None:
+    """Write piece by piece in Python: what Polars writes itself ends a closed pipe with an error of its own."""
     if form is Format.PARQUET:
-        frame.write_parquet(file)
-    elif form is Format.CSV:
-        as_text(frame).write_csv(file)
-    elif form is Format.JSONL:
-        for part in frame.iter_slices(_ROWS_AT_ONCE):
-            file.write(msgspec.json.Encoder().encode_lines(part.to_dicts()))
-    else:
-        file.write(b"[")
-        for number, part in enumerate(frame.iter_slices(_ROWS_AT_ONCE)):
-            rows = msgspec.json.encode(part.to_dicts())
-            file.write((b",\n" if number else b"") + rows[1:-1])
-        file.write(b"]\n")
+        buffer = io.BytesIO()
+        frame.write_parquet(buffer)
+        file.write(buffer.getbuffer())
+        return
+    pieces = {Format.CSV: _csv, Format.JSON: _json, Format.JSONL: _json_lines}[form](frame)
+    file.writelines(pieces)
+
+
+def _csv(frame: pl.DataFrame) -> Iterator[bytes]:
+    yield as_text(frame.clear()).write_csv().encode()
+    for part in frame.iter_slices(_ROWS_AT_ONCE):
+        yield as_text(part).write_csv(include_header=False).encode()
+
+
+def _json(frame: pl.DataFrame) -> Iterator[bytes]:
+    opening = b"["
+    for part in frame.iter_slices(_ROWS_AT_ONCE):
+        yield opening + msgspec.json.encode(part.to_dicts())[1:-1]
+        opening = b",\n"
+    yield b"]\n" if frame.height else b"[]\n"
+
+
+def _json_lines(frame: pl.DataFrame) -> Iterator[bytes]:
+    for part in frame.iter_slices(_ROWS_AT_ONCE):
+        yield msgspec.json.Encoder().encode_lines(part.to_dicts())
 
 
 def as_text(frame: pl.DataFrame) -> pl.DataFrame:

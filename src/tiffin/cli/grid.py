@@ -40,7 +40,8 @@ def grid(frame: pl.DataFrame, width: int) -> RenderableType:
 
 
 def _fitting(cells: dict[str, list[Text]], width: int) -> list[str]:
-    shown, used = [], 0
+    shown: list[str] = []
+    used = 0
     for name, texts in cells.items():
         used += max([cell_len(name), *(text.cell_len for text in texts)], default=0) + _PADDING
         if shown and used > width:

@@ -171,7 +171,9 @@ def _parsed(texts: pl.Series, dtype: pl.DataType) -> pl.Series:
     trimmed = texts.str.strip_chars()
     if isinstance(dtype, pl.Datetime):
         instants = trimmed.str.to_datetime(time_unit=dtype.time_unit, time_zone="UTC", strict=False)
-        return instants.dt.convert_time_zone(dtype.time_zone) if dtype.time_zone else instants.dt.replace_time_zone(None)
+        return (
+            instants.dt.convert_time_zone(dtype.time_zone) if dtype.time_zone else instants.dt.replace_time_zone(None)
+        )
     if dtype == pl.Date:
         return trimmed.str.to_date("%Y-%m-%d", strict=False)
     if dtype == pl.Time:
@@ -186,7 +188,7 @@ def _parsed(texts: pl.Series, dtype: pl.DataType) -> pl.Series:
 def _decoded(texts: pl.Series, dtype: pl.DataType) -> pl.Series:
     """Read what `export` wrote for values that CSV has no form for."""
     python = {pl.Duration: "timedelta", pl.Binary: "bytes"}.get(dtype.base_type())
-    values = []
+    values: list[Any] = []
     for text in texts:
         if text is None:
             values.append(None)

@@ -36,7 +36,9 @@ class MovieTable:
             return self.frame
         return self.frame.sort([*self.entity, self.timestamp], maintain_order=True)
 
-    def save(self, store: "tiffin.FeatureStore", *, mode: "Mode" = "overwrite", message: str, inputs: list[str]) -> "Commit":
+    def save(
+        self, store: "tiffin.FeatureStore", *, mode: "Mode" = "overwrite", message: str, inputs: list[str]
+    ) -> "Commit":
         """Save the frame as the table's next version; an overwrite takes the frame's schema."""
         return store.save(
             self.name,
@@ -78,7 +80,10 @@ _OTHERS = ("temporal", "statistical", "text", "interaction")
 # Each takes the features that its pattern finds and that none before it has taken; the last takes the rest.
 _CONTENT = {
     "movie_text": ("^(title|overview|.*_title|.*_keyword|.*keyword_count).*$", "Titles and overviews in numbers."),
-    "movie_release": ("^(release_|days_since|years_since|is_.*_release|is_recent|is_classic).*$", "When movies came out."),
+    "movie_release": (
+        "^(release_|days_since|years_since|is_.*_release|is_recent|is_classic).*$",
+        "When movies came out.",
+    ),
     "movie_popularity": ("^.*popularity.*$", "How popular movies are, alone and against all others."),
     "movie_ratings": ("^(.*rating.*|.*vote_count.*|controversy)$", "How movies are rated, and how far to trust it."),
     "movie_genres": ("^(genre_.*|unknown_genre_count|is_multi_genre)$", "TMDB's genres of each movie, as flags."),

@@ -31,6 +31,7 @@ def tmdb(
         str | None,
         typer.Argument(metavar="[FILE]", help="Movies in TMDB's shape: CSV, Parquet, JSON or JSON lines, also .gz."),
     ] = None,
+    *,
     synthetic: Annotated[
         int | None, typer.Option("--synthetic", metavar="N", min=1, help="Make up N movies instead.")
     ] = None,
@@ -65,6 +66,7 @@ def tmdb(
 )
 def demo(
     ctx: typer.Context,
+    *,
     movies: Annotated[
         str | None, typer.Option("--movies", metavar="FILE", help="Movies in TMDB's shape; made up if left out.")
     ] = None,

@@ -8,7 +8,6 @@ from typing import Annotated, TypeVar
 import typer
 
 from tiffin.cli.formats import Format
-from tiffin.cli.run import Before
 from tiffin.errors import InvalidInputError
 
 T = TypeVar("T")

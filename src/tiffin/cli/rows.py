@@ -3,7 +3,6 @@
 import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
@@ -54,6 +53,7 @@ def save(
     file: Annotated[
         str, typer.Argument(metavar="FILE", help="CSV, Parquet, JSON or JSON lines, also .gz; - is standard input.")
     ],
+    *,
     entity: Annotated[
         list[str] | None, typer.Option("--entity", metavar="COLUMN", help="Key column; may be repeated.")
     ] = None,
@@ -61,7 +61,8 @@ def save(
         str | None, typer.Option("--timestamp", metavar="COLUMN", help="When a row became true.")
     ] = None,
     created: Annotated[
-        str | None, typer.Option("--created", metavar="COLUMN", help="When a row was made; decides between equal times.")
+        str | None,
+        typer.Option("--created", metavar="COLUMN", help="When a row was made; decides between equal times."),
     ] = None,
     ttl: Annotated[
         str | None, typer.Option("--ttl", metavar="DURATION", help="How long a row stays true, as in 30d.")
@@ -70,9 +71,7 @@ def save(
         list[str] | None,
         typer.Option("--partition-by", metavar="COLUMN", help="Column of few values to keep files apart by."),
     ] = None,
-    description: Annotated[
-        str | None, typer.Option("--description", metavar="TEXT", help="What the table is.")
-    ] = None,
+    description: Annotated[str | None, typer.Option("--description", metavar="TEXT", help="What the table is.")] = None,
     mode: Annotated[
         Literal["overwrite", "append", "upsert"],
         typer.Option(
@@ -80,9 +79,7 @@ def save(
             help="overwrite all rows, append to them, or upsert: replace those of the same entity and time.",
         ),
     ] = "overwrite",
-    evolve: Annotated[
-        bool, typer.Option("--evolve", help="Allow a change of schema that readers may notice.")
-    ] = False,
+    evolve: Annotated[bool, typer.Option("--evolve", help="Allow a change of schema that readers may notice.")] = False,
     compact_dtypes: Annotated[
         bool, typer.Option("--compact-dtypes", help="Narrow 64-bit floats to 32 bits: smaller, and not exact.")
     ] = False,
@@ -145,6 +142,7 @@ def save(
 def read(
     ctx: typer.Context,
     reference: ReferenceArgument,
+    *,
     output: Annotated[
         str | None, typer.Option("--output", "-o", metavar="FILE", help="Where to; - is standard output.")
     ] = None,
@@ -201,9 +199,7 @@ def read(
 
 def saved(commit: "Commit") -> Text:
     """Say in a line what a commit did."""
-    line = Text.assemble(
-        ("saved ", "green"), (commit.table, "bold"), f" version {commit.version} · {commit.operation}"
-    )
+    line = Text.assemble(("saved ", "green"), (commit.table, "bold"), f" version {commit.version} · {commit.operation}")
     if commit.rows is not None:
         line.append(f" · {words.many(commit.rows, 'row')}")
     if commit.rows_added or commit.rows_removed:

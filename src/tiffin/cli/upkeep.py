@@ -19,6 +19,7 @@ commands = typer.Typer()
 def vacuum(
     ctx: typer.Context,
     reference: AnyTableArgument = None,
+    *,
     keep_versions: Annotated[
         int | None, typer.Option("--keep-versions", metavar="N", help="Keep this many of the newest versions.")
     ] = None,

@@ -39,6 +39,7 @@ def diff(
     new: Annotated[
         int | None, typer.Argument(metavar="[NEW]", help="Version to compare; the newest if left out.")
     ] = None,
+    *,
     store: StoreOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -58,6 +59,7 @@ def restore(
     ctx: typer.Context,
     reference: ReferenceArgument,
     version: Annotated[int, typer.Argument(metavar="VERSION", help="The version to go back to.")],
+    *,
     message: MessageOption = "",
     store: StoreOption = None,
     as_json: JsonOption = False,

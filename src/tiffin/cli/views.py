@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 from rich import box
 from rich.console import RenderableType
+from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
@@ -23,7 +24,8 @@ def listing(*columns: str, right: Sequence[str] = ()) -> Table:
     """Begin a table in the one look that all have; the columns named in `right` hold numbers."""
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="bold cyan")
     for name in columns:
-        table.add_column(name, justify="right" if name in right else "left", overflow="fold")
+        is_first = name == columns[0]
+        table.add_column(name, justify="right" if name in right else "left", overflow="fold", no_wrap=is_first)
     return table
 
 
@@ -67,7 +69,9 @@ def description(info: TableInfo) -> Iterator[RenderableType]:
     columns = listing("column", "type", "role", *(["description"] if has_notes else []))
     for column in info.columns:
         role = Text(column.role, style=ROLE_STYLES.get(column.role, "dim"))
-        columns.add_row(Text(column.name, style="bold"), column.dtype, role, *([column.description] if has_notes else []))
+        columns.add_row(
+            Text(column.name, style="bold"), column.dtype, role, *([column.description] if has_notes else [])
+        )
     yield columns
 
 
@@ -90,32 +94,32 @@ def _facts(info: TableInfo) -> Iterator[tuple[str, str]]:
 
 
 def versions(commits: Sequence[Commit]) -> Iterator[RenderableType]:
-    """Show versions, a line each."""
-    table = listing("version", "when (UTC)", "operation", "rows", "change", "author", "message", right=("version", "rows"))
+    """Show versions, each with why and from what it was made."""
     for commit in commits:
-        note = Text(commit.message)
-        if commit.inputs:
-            note.append(f"{' · ' if commit.message else ''}from {', '.join(commit.inputs)}", "dim")
-        if commit.narrowed:
-            note.append(f" floats narrowed to 32 bits: {', '.join(commit.narrowed)}", "yellow")
-        table.add_row(
-            Text(str(commit.version), style="bold"),
-            words.clock(commit.timestamp),
-            commit.operation,
-            words.count(commit.rows),
-            _change(commit.rows_added, commit.rows_removed),
-            commit.author,
-            note,
-        )
-    yield table
+        line = Text.assemble((f"{commit.version:>7}", "bold"), f"  {words.clock(commit.timestamp)} UTC  ")
+        line.append(f"{commit.operation:<9}", "cyan")
+        if commit.rows is not None:
+            line.append(f"  {words.many(commit.rows, 'row')}")
+        yield line.append(_change(commit.rows_added, commit.rows_removed))
+        yield Padding(Text(" · ").join(_notes(commit)), (0, 0, 0, 9))
+
+
+def _notes(commit: Commit) -> Iterator[Text]:
+    yield Text(commit.author, style="dim")
+    if commit.message:
+        yield Text(commit.message)
+    if commit.inputs:
+        yield Text(f"from {', '.join(commit.inputs)}", style="dim")
+    if commit.narrowed:
+        yield Text(f"floats narrowed to 32 bits: {', '.join(commit.narrowed)}", style="yellow")
 
 
 def _change(added: int | None, removed: int | None) -> Text:
     change = Text()
     if added:
-        change.append(f"+{added:,}", "green")
+        change.append(f"  +{added:,}", "green")
     if removed:
-        change.append(f"{' ' if added else ''}−{removed:,}", "red")
+        change.append(f"  −{removed:,}", "red")
     return change
 
 
@@ -171,7 +175,9 @@ def vacuumed(done: Sequence[Vacuumed], *, dry_run: bool) -> Iterator[RenderableT
     numbers = ("versions removed", "files removed", "freed", "oldest version")
     table = listing("table", *numbers, "", right=numbers)
     for each in done:
-        held = Text(f"version {each.held_version} is being read", style="yellow") if each.held_version is not None else ""
+        held = (
+            Text(f"version {each.held_version} is being read", style="yellow") if each.held_version is not None else ""
+        )
         table.add_row(
             Text(each.table, style="bold"),
             str(each.versions_removed),

@@ -1,10 +1,11 @@
 """Durable file operations: the only place that touches the disk."""
 
 from tiffin.files.durable import contained, make_folders, publish, remove_tree, sweep, write_durably, write_unsynced
-from tiffin.files.system import LOCAL, FileSystem, LocalFiles, Stat, translated
+from tiffin.files.system import LOCAL, Content, FileSystem, LocalFiles, Stat, translated
 
 __all__ = [
     "LOCAL",
+    "Content",
     "FileSystem",
     "LocalFiles",
     "Stat",

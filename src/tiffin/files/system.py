@@ -13,7 +13,8 @@ import mmap
 import os
 import stat as modes
 from collections.abc import Callable
-from typing import TYPE_CHECKING, BinaryIO, NamedTuple, Protocol
+from io import RawIOBase
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from tiffin.errors import NoSpace, StorageError
 
@@ -23,8 +24,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-Content = bytes | bytearray | memoryview | Callable[[BinaryIO], object]
-"""What a new file is to hold: bytes, or a function that writes them to the open file."""
+Content = bytes | bytearray | memoryview | Callable[[RawIOBase], object]
+"""What a new file is to hold: bytes, or a function that writes them to the open file. That file is unbuffered: a
+`write` may take only a part."""
 
 MAP_FROM_BYTES = 1 << 20
 """Files of at least this size are mapped instead of copied: below it, copying is quicker."""
@@ -114,11 +116,13 @@ class LocalFiles:
     def create(self, path: Path, content: Content) -> None:
         """Open exclusively, and write all of it or let it write itself."""
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
-        with os.fdopen(descriptor, "wb") as file:
+        with os.fdopen(descriptor, "wb", buffering=0) as file:
             if callable(content):
                 content(file)
-            else:
-                file.write(content)
+                return
+            rest = memoryview(content)
+            while rest:
+                rest = rest[file.write(rest) :]
 
     def sync(self, path: Path) -> None:
         """`fsync` the file."""

@@ -119,6 +119,8 @@ class FeatureFrame:
     def to_arrow(self) -> Any:
         """Give the values as a PyArrow table, in the Arrow types they were saved with.
 
+        The conversion is made once: an Arrow table cannot be changed.
+
         Returns
         -------
         pyarrow.Table, shape (n, k)
@@ -129,7 +131,7 @@ class FeatureFrame:
         MissingDependency
             If PyArrow is not installed.
         """
-        return arrow.to_arrow(self._frame, self.origins)
+        return self._share("arrow", lambda: arrow.to_arrow(self._frame, self.origins))
 
     def __arrow_c_stream__(self, requested_schema: object | None = None) -> object:
         """Hand the values to any library that reads Arrow: `pl.DataFrame(frame)`, `pa.table(frame)`, DuckDB."""

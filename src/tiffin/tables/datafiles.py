@@ -25,7 +25,7 @@ import polars as pl
 import xxhash
 
 from tiffin.errors import CorruptData, InvalidInputError, OutcomeUnknown, StorageError
-from tiffin.files import FileSystem, make_folders, translated, write_durably
+from tiffin.files import Content, FileSystem, make_folders, translated, write_durably
 from tiffin.schema.table import TableSpec
 from tiffin.tables.actions import CHECKSUM, Add, Stats
 
@@ -36,6 +36,8 @@ NAME = re.compile(r"part-[0-9a-f]{24}\.parquet")
 
 _MAX_FRAME_BYTES = 1 << 30
 """A frame larger than this in memory goes into several files, so that writing needs little more memory."""
+_SMALL_FRAME_BYTES = 1 << 20
+"""Up to this size a frame's Parquet is made in memory and written at once, which is quicker."""
 _MAX_PARTITIONS = 10_000
 _MAX_PARTITION_TEXT = 200
 _NO_VALUE = "__HIVE_DEFAULT_PARTITION__"
@@ -164,7 +166,7 @@ def _write_file(
         make_folders(fs, target)
     name = f"part-{os.urandom(12).hex()}.parquet"
     seal = _Seal()
-    write_durably(fs, target / name, lambda file: seal.write_parquet(frame, file, encoding))
+    write_durably(fs, target / name, seal.content(frame, encoding))
     return Add(
         path="/".join([*(quote(level, safe="=") for level in levels), name]),
         partition_values=dict(values),
@@ -182,7 +184,7 @@ class _Seal(io.RawIOBase):
         super().__init__()
         self.size = 0
         self._sum = xxhash.xxh3_64()
-        self._file: BinaryIO | None = None
+        self._file: io.RawIOBase | None = None
         self._error: OSError | None = None
 
     @property
@@ -190,35 +192,52 @@ class _Seal(io.RawIOBase):
         """XXH3-64 of what was written, in hexadecimal."""
         return self._sum.hexdigest()
 
-    def write_parquet(self, frame: pl.DataFrame, file: BinaryIO, encoding: Encoding) -> None:
-        """Write a frame to a file through this."""
+    def content(self, frame: pl.DataFrame, encoding: Encoding) -> Content:
+        """Return what a file of the frame is to hold: a small one as bytes, a large one as what writes it."""
+        if frame.estimated_size() > _SMALL_FRAME_BYTES:
+            return lambda file: self._pass_on(frame, file, encoding)
+        buffer = io.BytesIO()
+        _write_parquet(frame, buffer, encoding)
+        self._count(buffer.getbuffer())
+        return buffer.getbuffer()
+
+    def _pass_on(self, frame: pl.DataFrame, file: io.RawIOBase, encoding: Encoding) -> None:
         self._file = file
         try:
-            frame.write_parquet(
-                cast("BinaryIO", self),
-                compression="uncompressed" if encoding.compression == "none" else encoding.compression,
-                compression_level=encoding.level if encoding.compression == "zstd" else None,
-                row_group_size=encoding.row_group_rows,
-            )
+            _write_parquet(frame, cast("BinaryIO", self), encoding)
         except pl.exceptions.PolarsError:
             # Polars turns the system's error into one of its own, which does not say whether the disk is full.
             if self._error is not None:
                 raise self._error from None
             raise
 
+    def _count(self, data: memoryview) -> None:
+        self._sum.update(data)
+        self.size += len(data)
+
     def writable(self) -> bool:
         return True
 
     def write(self, data: Any) -> int:
         assert self._file is not None
+        rest = whole = memoryview(data)
         try:
-            self._file.write(data)
+            while rest:
+                rest = rest[self._file.write(rest) :]
         except OSError as error:
             self._error = error
             raise
-        self._sum.update(data)
-        self.size += len(data)
-        return len(data)
+        self._count(whole)
+        return len(whole)
+
+
+def _write_parquet(frame: pl.DataFrame, file: BinaryIO, encoding: Encoding) -> None:
+    frame.write_parquet(
+        file,
+        compression="uncompressed" if encoding.compression == "none" else encoding.compression,
+        compression_level=encoding.level if encoding.compression == "zstd" else None,
+        row_group_size=encoding.row_group_rows,
+    )
 
 
 def _stats(frame: pl.DataFrame, spec: TableSpec) -> Stats:

@@ -7,6 +7,7 @@ writers one wins, whichever machine, process or library they are. What has been 
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import re
 import threading
@@ -240,14 +241,32 @@ class Log:
         """
         return self.fs.lock(self.folder / ".commit.lock")
 
-    def writing(self, *, shared: bool = True, wait: bool = True) -> AbstractContextManager[bool]:
-        """Hold, shared, the lock that says "my files are not in the log yet"; vacuum takes it alone."""
-        return self.fs.lock(self.folder / ".write.lock", shared=shared, wait=wait)
+    @contextlib.contextmanager
+    def writing(self, *, shared: bool = True, wait: bool = True) -> Iterator[bool]:
+        """Hold, shared, the lock that says "my files are not in the log yet"; vacuum takes it alone.
+
+        Raises
+        ------
+        TableNotFound
+            The table was dropped before the lock was free.
+        """
+        with contextlib.ExitStack() as held:
+            try:
+                alone = held.enter_context(self.fs.lock(self.folder / ".write.lock", shared=shared, wait=wait))
+            except StorageError as error:
+                if isinstance(error.__cause__, FileNotFoundError):
+                    raise TableNotFound(f"table {self.table} was dropped meanwhile", table=self.table) from error
+                raise
+            yield alone
 
     def _names(self) -> tuple[list[int], list[int]]:
         """List the versions that have a commit, and those that have a checkpoint, each oldest first."""
         with translated(self.folder, doing="list"):
-            names = self.fs.names(self.folder)
+            try:
+                names = self.fs.names(self.folder)
+            except FileNotFoundError:
+                # The table was dropped meanwhile.
+                names = []
         commits = sorted(int(match[1]) for name in names if (match := _COMMIT.fullmatch(name)))
         checkpoints = sorted(int(match[1]) for name in names if (match := checkpoint.NAME.fullmatch(name)))
         return commits, checkpoints
@@ -273,7 +292,7 @@ class Log:
     def _sweep(self) -> None:
         """Remove what dead writers left, if no writer is at work and this process may."""
         try:
-            with self.writing(shared=False, wait=False) as alone:
+            with contextlib.suppress(TableNotFound), self.writing(shared=False, wait=False) as alone:
                 if alone:
                     sweep(self.fs, self.folder)
                     sweep(self.fs, self.folder.parent)

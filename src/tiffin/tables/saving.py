@@ -8,6 +8,7 @@ expects gives way.
 
 from __future__ import annotations
 
+import contextlib
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -20,6 +21,7 @@ from tiffin.errors import (
     ConstraintViolated,
     InvalidInputError,
     OutcomeUnknown,
+    TableNotFound,
     TiffinError,
 )
 from tiffin.schema import dtypes
@@ -98,9 +100,10 @@ def save(table: Table, request: Save) -> Commit:
     OutcomeUnknown
         The version is there, but whether it survives a power loss is not known.
     """
-    table.make()
-    with table.log.writing():
-        for _ in range(_ATTEMPTS):
+    for _ in range(_ATTEMPTS):
+        table.make()
+        # Not found: another process dropped the table after its folders were made. They are made again.
+        with contextlib.suppress(TableNotFound), table.log.writing():
             before = table.log.latest()
             _check_expected(table, before, request)
             spec = _spec(table, before, request)

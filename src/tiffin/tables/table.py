@@ -12,7 +12,7 @@ from pathlib import Path
 import msgspec
 import polars as pl
 
-from tiffin.errors import StorageError, VersionNotFound
+from tiffin.errors import StorageError, TableNotFound, VersionNotFound
 from tiffin.files import FileSystem, make_folders, translated
 from tiffin.schema import dtypes
 from tiffin.schema.names import TableName
@@ -124,7 +124,9 @@ class Table:
 
     def make(self) -> None:
         """Make the table's folders, durably; once done and seen to be there, that need not be repeated."""
-        if not self._made or self.log.latest() is None:
+        with translated(self.log.folder, doing="look at"):
+            is_there = self._made and self.fs.stat(self.log.folder) is not None
+        if not is_there:
             make_folders(self.fs, self.log.folder)
             self._made = True
 
@@ -145,19 +147,25 @@ class Table:
 
         Raises
         ------
-        VersionNotFound
-            The version was vacuumed in the meantime.
+        TableNotFound, VersionNotFound
+            The table was dropped, or the version vacuumed, in the meantime.
         CorruptData
             A file is missing, or is not what was written.
         """
-        with self.leased(state.version):
-            spec = state.spec
-            adds = list(state.files.values())
-            if selection.keys is not None:
-                adds = _holding(adds, spec, selection.keys)
-            rows = self.data.scan(adds, spec)
-            rows, rest = _narrow(rows, spec, selection)
-            frame = dtypes.from_stored(self.data.collect(rows, adds), _wanted(spec, selection, rest))
+        spec = state.spec
+        adds = list(state.files.values())
+        if selection.keys is not None:
+            adds = _holding(adds, spec, selection.keys)
+        try:
+            with self.leased(state.version):
+                rows, rest = _narrow(self.data.scan(adds, spec), spec, selection)
+                stored = self.data.collect(rows, adds)
+        except StorageError as error:
+            now = self.log.latest()
+            if now is None or now.metadata.id != state.metadata.id:
+                raise TableNotFound(f"table {self.name} was dropped while it was read", table=str(self.name)) from error
+            raise
+        frame = dtypes.from_stored(stored, _wanted(spec, selection, rest))
         if rest is None:
             return frame
         # The predicate looks at columns whose stored form differs from what the caller sees.

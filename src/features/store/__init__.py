@@ -1,0 +1,1 @@
+"""The guides' import paths for the feature store."""

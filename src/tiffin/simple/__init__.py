@@ -1,0 +1,17 @@
+"""The guides' interface: their names and calls, with pandas frames in and out, as a thin layer over `FeatureStore`."""
+
+from tiffin.simple.caches import DiskCache, LRUCache
+from tiffin.simple.pending import FeatureStoreClient
+from tiffin.simple.storage import CachedFeatureStore, OptimizedStorage
+from tiffin.simple.store import FeatureStoreConfig, SimpleFeatureStore, StoreCache
+
+__all__ = [
+    "CachedFeatureStore",
+    "DiskCache",
+    "FeatureStoreClient",
+    "FeatureStoreConfig",
+    "LRUCache",
+    "OptimizedStorage",
+    "SimpleFeatureStore",
+    "StoreCache",
+]
