@@ -187,7 +187,7 @@ class Settings:
         100, "Commits of a table between two checkpoints, which keep opening it quick.", _count(1)
     )
     compact_files: int = _setting(
-        64, "Merge the small files of a table when it has more files than this; 0 never does.", _count(0)
+        16, "How many small files of similar size are merged into one when they have come together; 0 never.", _count(0)
     )
     target_file_bytes: int = _setting(
         128 * 1024**2, "Size that a Parquet file should have after merging.", _count(1, is_size=True), '"128MiB"'

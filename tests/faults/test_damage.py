@@ -156,7 +156,7 @@ class TestDamage:
     def test_a_damaged_file_of_the_disk_cache_is_not_used(self, store: Damaged, figure: Callable[[str], None]):
         with store.opened(disk_cache_bytes="64MB") as warm:
             warm.read(TABLE)
-        (path,) = (store.path / "cache").glob("*.arrow")
+        (path,) = (store.path / "cache").rglob("*.arrow")
         whole = path.read_bytes()
         damaged = [*damages(whole, 30), b"", whole[:-1], whole[: len(whole) // 2], whole + b"\0"]
         for data in damaged:

@@ -16,7 +16,7 @@ _COLUMN = r'\s*("[^"]+"|[^\s=!<>]+)'
 _FORMS = (
     re.compile(rf"{_COLUMN}\s+(is\s+not\s+null|is\s+null)\s*()", re.IGNORECASE),
     re.compile(rf"{_COLUMN}\s+(not\s+in|in)\s+(.+?)\s*", re.IGNORECASE | re.DOTALL),
-    re.compile(rf"{_COLUMN}\s*(==|!=|<=|>=|=|<|>)\s*(.+?)\s*", re.DOTALL),
+    re.compile(rf"{_COLUMN}\s*(==|!=|<=|>=|=|<|>)\s*(?![=<>])(.+?)\s*", re.DOTALL),
 )
 _ITEM = re.compile(r"""\s*('[^']*'|"[^"]*"|[^,]+?)\s*(?:,|$)""")
 _BOOLEANS = {"true": True, "false": False}

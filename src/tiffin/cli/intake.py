@@ -6,6 +6,7 @@ import io
 import sys
 import zlib
 from collections.abc import Collection, Iterator, Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from tiffin.errors import InvalidInputError, StorageError, did_you_mean
 
 STREAM = "-"
 _GZIP = b"\x1f\x8b"
+_ISO_DAY = r"^\d{4}-\d\d-\d\d"
 
 
 def load(name: str, form: Format | None = None, texts: Collection[str] = ()) -> pl.DataFrame | list[Any]:
@@ -155,7 +157,7 @@ def as_time(column: pl.Series) -> pl.Series:
         return column.dt.replace_time_zone("UTC") if column.dtype.time_zone is None else column
     if column.dtype != pl.String:
         return column
-    is_day = column.str.contains(r"^\s*\d{4}-\d\d-\d\d\s*$").all()
+    is_day = column.str.contains(_ISO_DAY + r"\s*$").all()
     parsed = _parsed(column, pl.Date() if is_day else pl.Datetime("us", "UTC"))
     wrong = (parsed.is_null() & column.is_not_null()).arg_true()
     if len(wrong):
@@ -170,7 +172,7 @@ def _parsed(texts: pl.Series, dtype: pl.DataType) -> pl.Series:
     """Read texts as values of a type; null where a text is none."""
     trimmed = texts.str.strip_chars()
     if isinstance(dtype, pl.Datetime):
-        instants = trimmed.str.to_datetime(time_unit=dtype.time_unit, time_zone="UTC", strict=False)
+        instants = _instants(trimmed, dtype)
         return (
             instants.dt.convert_time_zone(dtype.time_zone) if dtype.time_zone else instants.dt.replace_time_zone(None)
         )
@@ -183,6 +185,26 @@ def _parsed(texts: pl.Series, dtype: pl.DataType) -> pl.Series:
     if isinstance(dtype, pl.Duration) or dtype.is_nested() or dtype == pl.Binary:
         return _decoded(texts, dtype)
     return (trimmed if dtype.is_numeric() else texts).cast(dtype, strict=False)
+
+
+def _instants(texts: pl.Series, dtype: pl.Datetime) -> pl.Series:
+    """Read ISO 8601 texts as instants in UTC; null where a text is none."""
+    # Polars alone would also take 01/02/2024, and guess which of them is the month.
+    iso = texts.set(~texts.str.contains(_ISO_DAY).fill_null(value=False), None)
+    instants = iso.str.to_datetime(time_unit=dtype.time_unit, time_zone="UTC", strict=False)
+    # It expects all texts to be written the same way; the others are read one by one.
+    left = (instants.is_null() & iso.is_not_null()).arg_true()
+    if not len(left):
+        return instants
+    return instants.scatter(left, pl.Series([_instant(text) for text in iso.gather(left)], dtype=instants.dtype))
+
+
+def _instant(text: str) -> datetime | None:
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 def _decoded(texts: pl.Series, dtype: pl.DataType) -> pl.Series:

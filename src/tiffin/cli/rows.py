@@ -246,14 +246,18 @@ def _keys(run: Run, reference: str, texts: list[str] | None) -> list[Any] | None
 def _target(run: Run, output: str | None, form: Format | None) -> tuple[str, Format] | None:
     """Tell where the rows go and as what; None if they are the answer itself."""
     if output is None:
-        if run.as_json or (sys.stdout.isatty() and form is None):
+        if run.as_json or (_is_terminal() and form is None):
             return None
         output = STREAM
     if form is None:
         form = Format.CSV if output == STREAM else value_of("--output", format_of, output)
-    if form is Format.PARQUET and output == STREAM and sys.stdout.isatty():
+    if form is Format.PARQUET and output == STREAM and _is_terminal():
         raise typer.BadParameter("Parquet is not text: name a file, or pipe it on", param_hint="--format")
     return output, form or Format.CSV
+
+
+def _is_terminal() -> bool:
+    return sys.stdout.isatty()
 
 
 def _export(run: Run, frame: "FeatureFrame", output: str, form: Format) -> None:

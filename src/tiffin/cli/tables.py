@@ -78,8 +78,12 @@ def drop(
         run.answer({"dropped": info.table}, Text.assemble(("dropped ", "green"), (info.table, "bold")))
 
 
+def _can_ask() -> bool:
+    return sys.stdin.isatty() and sys.stderr.isatty()
+
+
 def _ask(table: str, versions: int) -> None:
-    if not (sys.stdin.isatty() and sys.stderr.isatty()):
+    if not _can_ask():
         raise typer.BadParameter("nobody is there to be asked: say --yes to drop it", param_hint="--yes")
     what = f"its {versions} versions" if versions > 1 else "its only version"
     if not typer.confirm(f"Drop {table} with {what}, for good?", err=True):

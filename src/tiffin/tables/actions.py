@@ -25,6 +25,9 @@ _HEAD = b'{"commitInfo":{"checksum":"'
 _SEAL = slice(len(_HEAD), len(_HEAD) + 16)
 _LENGTH = slice(_SEAL.stop + 1, _SEAL.stop + 11)
 _BLANK = b"0" * 16
+ENGINE = "tiffin/"
+"""Begins the `engineInfo` of our commits."""
+_OURS = b'"engineInfo":"' + ENGINE.encode()
 _OURS = b'"engineInfo":"tiffin/'
 _READABLE_FEATURES: frozenset[str] = frozenset()
 _WRITABLE_FEATURES = frozenset(["appendOnly", "invariants"])
@@ -194,7 +197,7 @@ def encode_commit(info: CommitInfo, actions: Sequence[Action]) -> bytes:
 
 def _checksum(data: bytes | bytearray) -> bytes:
     blanked = bytearray(data)
-    blanked[_SEAL] = _BLANK
+    blanked[: _SEAL.stop] = _HEAD + _BLANK
     return xxhash.xxh3_64_hexdigest(bytes(blanked)).encode()
 
 
@@ -236,7 +239,8 @@ def decode_commit(data: bytes, where: str) -> Entry:
     CorruptData
         The file is empty, is not JSON, or is not what its writer wrote.
     """
-    if data.startswith(_HEAD) and _checksum(data) != data[_SEAL]:
+    # Damage to the head must not make the rest look like another writer's, which has no checksum.
+    if (data.startswith(_HEAD) or _OURS in data) and data[: _SEAL.stop] != _HEAD + _checksum(data):
         raise CorruptData(
             f"{where} is not what was written: its checksum differs", hint="put it back from a copy of the store"
         )

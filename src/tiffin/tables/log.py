@@ -136,8 +136,11 @@ class Log:
 
     def next_timestamp(self, before: State | None) -> int:
         """Return the time for the next commit, in milliseconds: now, but after the commit before."""
-        now = self._clock() // 1_000_000
-        return max(now, before.timestamp + 1) if before else now
+        return max(self.now(), before.timestamp + 1) if before else self.now()
+
+    def now(self) -> int:
+        """Return the time by the table's clock, milliseconds since 1970-01-01 UTC."""
+        return self._clock() // 1_000_000
 
     def at(self, version: int) -> State:
         """Return the state at a version.
@@ -309,6 +312,8 @@ class Log:
             return self._open()
         while self.has(state.version + 1):
             self._mark = self._read(state.version + 1)
+            if is_torn(self._mark):
+                return self._open()
             entry = decode_commit(self._mark, self._named(state.version + 1))
             state = state.apply(state.version + 1, entry)
         return state
@@ -347,18 +352,24 @@ class Log:
     def _set_aside(self, version: int) -> None:
         """Keep a torn last commit under another name, so that it no longer counts as a version.
 
-        A commit of ours is synced before it gets its name, so one that is torn was never acknowledged.
+        A commit of ours is synced before it gets its name, so one that is torn was never acknowledged. A process that
+        may not write here leaves it where it is, and passes over it.
         """
         path = self.commit_path(version)
         kept = path.with_name(f"{path.name}.torn-{self._clock()}")
-        with self.committing():
-            # Another process may have opened the table at the same time, and written this version anew.
-            if not self.has(version) or not is_torn(self._read(version)):
-                return
-            with translated(path, doing="set aside"):
-                self.fs.rename(path, kept)
-                self.fs.sync_folder(self.folder)
-            self.set_aside.append(kept.name)
+        try:
+            with self.committing():
+                # Another process may have opened the table at the same time, and written this version anew.
+                if not self.has(version) or not is_torn(self._read(version)):
+                    return
+                with translated(path, doing="set aside"):
+                    self.fs.rename(path, kept)
+                    self.fs.sync_folder(self.folder)
+        except StorageError as error:
+            if not is_read_only(error):
+                raise
+            kept = path
+        self.set_aside.append(kept.name)
 
 
 def _oldest(commits: list[int], checkpoints: list[int], table: str) -> int:

@@ -28,7 +28,7 @@ from tiffin.schema import dtypes
 from tiffin.schema.compatibility import Mode, align, fit, widened
 from tiffin.schema.table import Column, Declaration, TableSpec, check, declare, to_metadata
 from tiffin.tables import datafiles
-from tiffin.tables.actions import POSITION, Action, Add, CommitInfo, Details, Entry, Metadata, Protocol, Remove
+from tiffin.tables.actions import ENGINE, POSITION, Action, Add, CommitInfo, Details, Entry, Metadata, Protocol, Remove
 from tiffin.tables.state import State
 from tiffin.tables.table import Commit, Table
 from tiffin.version import __version__
@@ -328,7 +328,7 @@ def publish(table: Table, now: State | None, change: Change, operation: str, not
         timestamp=timestamp,
         operation="WRITE" if change.changes_data else "OPTIMIZE",
         operation_parameters={"mode": operation.capitalize()},
-        engine_info=f"tiffin/{__version__}",
+        engine_info=ENGINE + __version__,
         user_metadata=note.message or None,
         tiffin=Details(
             author=note.author,

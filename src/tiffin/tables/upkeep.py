@@ -20,7 +20,7 @@ from tiffin.tables import checkpoint, datafiles
 from tiffin.tables.actions import Add
 from tiffin.tables.saving import Change, Note, publish
 from tiffin.tables.state import State
-from tiffin.tables.table import Commit, Table
+from tiffin.tables.table import Commit, Options, Table
 
 _SMALLEST_TIER = 1 << 20
 _VERSIONED = re.compile(r"\.?(\d{20})\.")
@@ -92,14 +92,14 @@ def compact(table: Table, *, only_if_due: bool = False) -> Commit | None:
         The version, or None if there was nothing to merge.
     """
     state = table.log.require()
-    if only_if_due and not _due(list(state.files.values()), table.options.compact_files):
+    if only_if_due and not _due(list(state.files.values()), table.options):
         return None
     with table.log.writing(), table.log.committing():
         now = table.log.require()
         if now.spec.partition_by:
             return None
         files = list(now.files.values())
-        count = _due(files, table.options.compact_files) if only_if_due else _small(files, table)
+        count = _due(files, table.options) if only_if_due else _small(files, table)
         if count < 2:
             return None
         old = files[-count:]
@@ -123,23 +123,23 @@ def _small(files: Sequence[Add], table: Table) -> int:
     return count
 
 
-def _due(files: Sequence[Add], fan_in: int) -> int:
+def _due(files: Sequence[Add], options: Options) -> int:
     """Count the files at the end that should be merged now; 0 if none.
 
-    Files are looked at in tiers, each `fan_in` times as large as the one before. As soon as `fan_in` files of a
-    tier or below stand at the end they are merged, which may complete the next tier too.
+    Files are looked at in tiers, each `compact_files` times as large as the one before, up to the size that a file
+    should have. As soon as so many files of a tier stand at the end they are merged, which may complete the next.
     """
-    chosen = 0
-    if fan_in < 2:
-        return 0
-    limit = _SMALLEST_TIER
-    while limit < fan_in**4 * _SMALLEST_TIER:
+    fan_in, target = options.compact_files, options.target_file_bytes
+    chosen, lower, upper = 0, 0, min(_SMALLEST_TIER, target)
+    while fan_in > 1 and lower < target:
         run = 0
-        while run < len(files) and files[-1 - run].size < limit:
+        while run < len(files) and files[-1 - run].size < upper:
             run += 1
-        if run - max(chosen - 1, 0) >= fan_in:
+        # What was chosen in the tiers below counts as the one file it will be.
+        in_tier = sum(add.size >= lower for add in files[len(files) - run : len(files) - chosen])
+        if in_tier + bool(chosen) >= fan_in:
             chosen = run
-        limit *= fan_in
+        lower, upper = upper, min(upper * fan_in, target)
     return chosen
 
 
@@ -183,7 +183,7 @@ def vacuum(
     if keep_versions is not None or older_than is not None:
         before = newest if keep_versions is None else max(newest - keep_versions + 1, 0)
     if older_than is not None:
-        moment = time.time_ns() // 1_000_000 - older_than // timedelta(milliseconds=1)
+        moment = table.log.now() - older_than // timedelta(milliseconds=1)
         # A version stops being current when the next is committed: that is when its age begins.
         while before > table.log.oldest() and table.log.read_commit(before).info.timestamp > moment:
             before -= 1

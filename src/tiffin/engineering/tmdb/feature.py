@@ -26,7 +26,8 @@ class Feature:
     description : str
         What the value means, and when it is null.
     expression : Expr
-        The formula, over the columns of a clean movie frame (see `intake.read_movies`).
+        The formula, over the columns of a clean movie frame (see `intake.read_movies`) and those that the part's
+        `prepare` adds to it.
     unit : str
         Unit or range; empty for flags and categories.
     parameters : mapping of str to object
@@ -61,7 +62,7 @@ def tier(value: pl.Expr, floors: Mapping[str, float]) -> pl.Expr:
     return pl.lit(names).gather(place)
 
 
-def select(movies: pl.DataFrame, features: Iterable[Feature]) -> pl.DataFrame:
-    """Compute features of movies, keyed by `movie_id`."""
+def select(movies: pl.LazyFrame, features: Iterable[Feature]) -> pl.LazyFrame:
+    """Plan the features of movies, keyed by `movie_id`."""
     columns = [feature.expression.cast(feature.dtype).alias(feature.name) for feature in features]
-    return movies.lazy().select("movie_id", *columns).collect()
+    return movies.select("movie_id", *columns)

@@ -45,6 +45,8 @@ class TMDBProcessor:
         The settings in use, with `now` filled in: pass it again and get the same features.
     movies : DataFrame
         The movies as they were understood.
+    ignored : list of str
+        Fields of the input that no feature is made of, such as misspelt ones.
 
     Raises
     ------
@@ -60,14 +62,14 @@ class TMDBProcessor:
 
     def __init__(self, movies: Any, config: TMDBConfig | Mapping[str, Any] | None = None) -> None:
         self.config = TMDBConfig.of(config)
-        self.movies = read_movies(movies)
+        self.movies, self.ignored = read_movies(movies)
         self._batch = measure(self.movies, self.config)
         self._features = {
             "basic": basic.features(),
             "temporal": temporal.features(self.config),
             "statistical": statistical.features(self._batch),
             "text": text.features(),
-            "interaction": interaction.features(self._batch),
+            "interaction": interaction.features(),
             "augmented": augmented.features(self.config),
         }
 
@@ -108,16 +110,25 @@ class TMDBProcessor:
         wanted = _require_known(parts, FRAME_PARTS)
         frames = {}
         for done, part in enumerate(wanted, start=1):
-            frames[part] = select(self._rows(part), self._features[part])
+            frames[part] = select(self._rows(part), self._features[part]).collect()
             if progress:
                 progress(part, done, len(wanted))
         return frames
 
-    def _rows(self, part: str) -> pl.DataFrame:
+    def _rows(self, part: str) -> pl.LazyFrame:
         """Give the frame that the expressions of a part are written over."""
-        if part == "augmented":
-            return augmented.draw(self.movies, self._batch, self.config)
-        return text.prepare(self.movies) if part == "text" else self.movies
+        movies = self.movies.lazy()
+        match part:
+            case "statistical":
+                return statistical.prepare(movies)
+            case "text":
+                return text.prepare(movies)
+            case "interaction":
+                return interaction.prepare(movies, self._batch)
+            case "augmented":
+                return augmented.draw(self.movies, self._batch, self.config).lazy()
+            case _:
+                return movies
 
     def describe(self, frames: Mapping[str, pl.DataFrame]) -> dict[str, dict[str, Any]]:
         """Describe the features of extracted parts and the quality of their values.

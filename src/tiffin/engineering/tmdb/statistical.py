@@ -22,6 +22,13 @@ def features(batch: Batch) -> list[Feature]:
     return [*_positions(), *_shrinkage(batch)]
 
 
+def prepare(movies: pl.LazyFrame) -> pl.LazyFrame:
+    """Add the percentile of each compared column: the slowest features, and one of them has tiers."""
+    return movies.with_columns(
+        percentile(pl.col(column)).alias(f"{column}_percentile") for column in _COMPARED.values()
+    )
+
+
 def z_score(value: pl.Expr) -> pl.Expr:
     """Count how many standard deviations a value lies above the mean of the known values.
 
@@ -149,7 +156,7 @@ def _positions() -> list[Feature]:
             f"{name}_percentile",
             pl.Float64,
             f"Share of the batch's movies with a lower `{name}`, counting half of the equal ones.",
-            percentile(pl.col(column)),
+            pl.col(f"{column}_percentile"),
             "0-1",
         )
         for name, column in _COMPARED.items()
@@ -159,7 +166,7 @@ def _positions() -> list[Feature]:
         "popularity_tier",
         pl.Enum(list(POPULARITY_TIERS)),
         f"`popularity_percentile` in words: {floors}.",
-        tier(percentile(pl.col("popularity")), POPULARITY_TIERS),
+        tier(pl.col("popularity_percentile"), POPULARITY_TIERS),
     )
     return [*scores, *percentiles, popularity_tier]
 

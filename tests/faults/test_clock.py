@@ -1,0 +1,92 @@
+"""The clock jumps, stands still or goes back; versions stay in order, and nothing goes that should stay."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from tiffin.errors import VersionNotFound
+from tiffin.files import LOCAL
+from tiffin.schema.names import TableName
+from tiffin.schema.table import Column
+from tiffin.tables import saving, upkeep
+from tiffin.tables.table import Commit, Options, Table
+
+DAY_NS = 86_400 * 10**9
+
+
+class Clock:
+    """Shows what it is told to."""
+
+    def __init__(self) -> None:
+        self.now_ns = 20_000 * DAY_NS
+
+    def __call__(self) -> int:
+        return self.now_ns
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def table(tmp_path: Path, clock: Clock) -> Table:
+    return Table(LOCAL, tmp_path / "table", TableName("group", "name"), Options(), clock)
+
+
+def save(table: Table, value: int) -> Commit:
+    frame = pl.DataFrame({"value": [value]})
+    request = saving.Save(frame=frame, columns=[Column("value", frame.schema["value"])])
+    return upkeep.after_commit(table, saving.save(table, request))
+
+
+def milliseconds(commit: Commit) -> int:
+    return round(commit.timestamp.timestamp() * 1000)
+
+
+class TestClock:
+    @pytest.mark.parametrize("steps", [[0, 0, 0], [1, -10, 0], [-10, 5, 20], [400, -400, 1]])
+    def test_times_grow_with_versions_and_find_them_whatever_the_clock_does(
+        self, table: Table, clock: Clock, steps: list[int]
+    ):
+        commits = [save(table, 0)]
+        for value, days in enumerate(steps, start=1):
+            clock.now_ns += days * DAY_NS
+            commits.append(save(table, value))
+        times = [milliseconds(commit) for commit in commits]
+        assert times == sorted(set(times))
+        assert [commit.timestamp for commit in table.history()[::-1]] == [commit.timestamp for commit in commits]
+        for version, time in enumerate(times):
+            assert table.log.at_time(time).version == version
+            if version:
+                assert table.log.at_time(time - 1).version == version - 1
+        with pytest.raises(VersionNotFound):
+            table.log.at_time(times[0] - 1)
+
+    def test_a_version_ages_from_when_it_was_replaced(self, table: Table, clock: Clock):
+        save(table, 0)
+        clock.now_ns += 30 * DAY_NS
+        save(table, 1)
+        clock.now_ns += DAY_NS
+        # Version 0 is old, but was the newest until yesterday.
+        assert upkeep.vacuum(table, older_than=timedelta(days=2)).oldest_version == 0
+        clock.now_ns += 2 * DAY_NS
+        assert upkeep.vacuum(table, older_than=timedelta(days=2)).oldest_version == 1
+
+    def test_a_clock_set_back_makes_nothing_old(self, table: Table, clock: Clock):
+        save(table, 0)
+        clock.now_ns -= 10 * DAY_NS
+        save(table, 1)
+        assert upkeep.vacuum(table, older_than=timedelta(days=1)).oldest_version == 0
+        assert table.read(table.log.at(0))["value"].to_list() == [0]
+
+    def test_a_save_is_seen_though_the_clock_was_set_back_or_leaps(self, table: Table, clock: Clock, tmp_path: Path):
+        other = Table(LOCAL, tmp_path / "table", TableName("group", "name"), Options(), clock)
+        for value, days in enumerate([0, -10, 40_000, -39_000, 0]):
+            clock.now_ns += days * DAY_NS
+            save(table, value)
+            assert other.read(other.log.require())["value"].to_list() == [value]

@@ -1,0 +1,225 @@
+"""The commands about tables, versions and upkeep, and how every command ends."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import polars as pl
+import pytest
+from cli_driver import command, environment, ratings
+
+from tiffin import FeatureStore
+
+TABLE = Path("feature_store/features/user/ratings")
+
+
+def flip_a_bit(path: Path) -> None:
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
+
+
+class TestTables:
+    def test_init_explains_the_settings(self, cli):
+        told = cli.json("init", "--store", "fresh")
+        assert "compression" in Path(told["settings_file"]).read_text()
+        assert "ready" in cli("init", "--store", "fresh").stdout
+
+    def test_ls_lists_what_is_there(self, cli):
+        cli("save", "movie/facts", "ratings.csv")
+        assert [table["table"] for table in cli.json("ls")["tables"]] == ["movie/facts", "user/ratings"]
+        [told] = cli.json("ls", "user")["tables"]
+        assert (told["version"], told["rows"], told["columns"]) == (1, 12, 3)
+        shown = cli("ls").stdout
+        assert "user/ratings" in shown
+        assert "ago" in shown
+
+    def test_ls_of_nothing_says_so(self, cli):
+        assert "no tables in" in cli("ls", "--store", "elsewhere").stdout
+        assert cli.json("ls", "--store", "elsewhere")["tables"] == []
+        assert not Path("elsewhere").exists()
+
+    def test_describe_tells_columns_and_keys(self, cli):
+        told = cli.json("describe", "ratings@0")
+        assert told["version"] == 0
+        assert {column["name"]: column["role"] for column in told["columns"]} == {
+            "user_id": "entity", "mean": "feature", "rated_at": "timestamp",
+        }  # fmt: skip
+        shown = cli("describe", "ratings").stdout
+        assert "Float64" in shown
+        assert "0 to 1 can be read" in shown
+
+    def test_drop_needs_a_yes_where_nobody_can_be_asked(self, cli):
+        refused = cli("drop", "user/ratings", status=2)
+        assert "--yes" in refused.stderr
+        assert TABLE.exists()
+        assert cli.json("drop", "user/ratings", "--yes") == {"dropped": "user/ratings"}
+        assert not TABLE.exists()
+
+    @pytest.mark.parametrize(("answer", "status", "stays"), [("n\n", 1, True), ("y\n", 0, False)])
+    def test_drop_asks_on_a_terminal(self, cli, monkeypatch, answer, status, stays):
+        monkeypatch.setattr("tiffin.cli.tables._can_ask", lambda: True)
+        asked = cli("drop", "user/ratings", given=answer, status=status)
+        assert "its 2 versions, for good?" in asked.stderr
+        assert TABLE.exists() is stays
+
+
+class TestVersions:
+    def test_history_tells_who_did_what_and_why(self, cli, monkeypatch):
+        monkeypatch.setenv("TIFFIN_AUTHOR", "ada")
+        cli("save", "user/ratings", "late.jsonl.gz", "--mode", "append", "-m", "late ones")
+        newest, *older = cli.json("history", "ratings")
+        assert (newest["version"], newest["author"], newest["message"]) == (2, "ada", "late ones")
+        assert (newest["rows"], newest["rows_added"], len(older)) == (13, 1, 2)
+        assert [commit["version"] for commit in cli.json("history", "ratings", "--limit", "1")] == [2]
+        shown = cli("history", "ratings").stdout
+        assert "late ones" in shown
+        assert "13 rows" in shown
+
+    def test_diff_compares_the_last_two_versions_unless_told_otherwise(self, cli):
+        FeatureStore("feature_store").save("user/ratings", ratings(11))
+        assert cli.json("diff", "ratings")["rows_removed"] == 1
+        told = cli.json("diff", "ratings", "0", "1")
+        assert (told["rows_changed"], told["columns"]) == (12, [{"name": "mean", "changed": 12}])
+        shown = cli("diff", "ratings", "0", "1").stdout
+        assert "1 → 2" in shown
+        assert "no difference" in cli("diff", "ratings", "0", "2").stdout or cli.json("diff", "ratings", "0", "2")
+
+    def test_a_version_compared_with_itself_does_not_differ(self, cli):
+        assert "no difference" in cli("diff", "ratings", "1", "1").stdout
+
+    def test_restore_makes_a_new_version(self, cli):
+        told = cli.json("restore", "ratings", "0", "-m", "undo")
+        assert (told["version"], told["message"]) == (2, "undo")
+        assert cli.json("diff", "ratings", "0", "2")["rows_changed"] == 0
+        assert "version 3" in cli("restore", "ratings", "1").stdout
+
+
+class TestUpkeep:
+    def test_vacuum_removes_only_when_it_is_meant(self, cli):
+        [would] = cli.json("vacuum", "--keep-versions", "1", "--dry-run")
+        assert (would["versions_removed"], would["dry_run"]) == (1, True)
+        assert len(cli.json("history", "ratings")) == 2
+        assert "would be freed" in cli("vacuum", "--keep-versions", "1", "--dry-run").stdout
+        assert cli.json("vacuum", "--older-than", "1h", "--keep-versions", "1")[0]["versions_removed"] == 0
+        assert cli.json("vacuum", "user/ratings", "--keep-versions", "1")[0]["versions_removed"] == 1
+        assert len(cli.json("history", "ratings")) == 1
+
+    def test_compact_merges_what_appends_left(self, cli):
+        for day in (20, 40, 60):
+            FeatureStore("feature_store").save("user/ratings", ratings(3, days_later=day), mode="append")
+        assert cli.json("describe", "ratings")["files"] == 4
+        [merged] = cli.json("compact")
+        assert (merged["operation"], merged["rows"]) == ("compact", 21)
+        assert cli.json("describe", "ratings")["files"] == 1
+        assert "nothing to merge" in cli("compact", "ratings").stdout
+
+    def test_doctor_finds_nothing_in_a_sound_store_and_tells_what_it_runs_on(self, cli, monkeypatch):
+        monkeypatch.setenv("TIFFIN_COMPRESSION", "lz4")
+        told = cli.json("doctor")
+        assert told["healthy"]
+        assert told["findings"] == []
+        assert (told["tables"], told["rows"]) == (1, 12)
+        assert told["versions"]["polars"] == pl.__version__
+        assert told["settings"]["compression"] == "lz4"
+        assert "every version can be read" in cli("doctor").stdout
+
+    def test_doctor_finds_a_flipped_bit(self, cli):
+        flip_a_bit(next(TABLE.glob("*.parquet")))
+        told = cli.json("doctor", status=1)
+        assert [finding["kind"] for finding in told["findings"]] == ["corrupt"]
+        shown = cli("doctor", "ratings", status=1).stdout
+        assert "corrupt user/ratings: version" in shown
+        assert "every version can be read" not in shown
+
+    def test_doctor_survives_a_log_that_cannot_be_read(self, cli):
+        (TABLE / "_delta_log" / f"{0:020}.json").write_text("no json\n")
+        told = cli.json("doctor", status=1)
+        assert told["findings"][0]["kind"] == "corrupt"
+
+
+class TestEnds:
+    def test_the_store_is_the_one_named_nearest(self, cli, monkeypatch):
+        monkeypatch.setenv("TIFFIN_STORE", "by_environment")
+        assert cli.json("ls")["path"].endswith("by_environment")
+        assert json.loads(cli("--store", "before", "ls", "--json").stdout)["path"].endswith("before")
+        assert json.loads(cli("--json", "--store", "x", "ls", "--store", "after").stdout)["path"].endswith("after")
+
+    def test_an_error_of_ours_is_a_line_and_a_hint(self, cli):
+        failed = cli("read", "user/rating", status=1)
+        assert failed.stdout == ""
+        assert failed.stderr.splitlines() == [
+            "error: there is no table 'user/rating'",
+            "hint: did you mean 'user/ratings'?",
+        ]
+
+    def test_with_json_an_error_is_json_too(self, cli):
+        error = json.loads(cli("read", "user/rating", "--json", status=1).stderr)["error"]
+        assert error["code"] == "table_not_found"
+        assert "did you mean" in error["hint"]
+
+    @pytest.mark.parametrize(
+        "args",
+        [
+            ["sav"],
+            ["save", "user/x"],
+            ["save", "user/x", "f.csv", "--ttl", "soon"],
+            ["save", "user/x", "f.csv", "--mode", "replace"],
+            ["save", "user/x", "f.unknown"],
+            ["read", "ratings", "--where", "mean"],
+            ["read", "ratings", "--as-of", "yesterday"],
+            ["read", "ratings", "-o", "file.xls"],
+            ["vacuum", "--older-than", "long"],
+            ["tmdb"],
+            ["tmdb", "movies.jsonl.gz", "--synthetic", "3"],
+            ["tmdb", "movies.jsonl.gz", "--now", "today"],
+            ["demo", "--ratings", "ratings.parquet"],
+        ],
+    )
+    def test_wrong_usage_is_status_2(self, cli, args):
+        assert "Error" in cli(*args, status=2).stderr
+
+    def test_debug_shows_where_an_error_came_from(self, cli, monkeypatch):
+        assert b"Traceback" not in cli.process("read", "user/x").stderr
+        monkeypatch.setenv("TIFFIN_DEBUG", "1")
+        done = cli.process("read", "user/x")
+        assert done.returncode == 1
+        assert b"Traceback" in done.stderr
+        assert b"TableNotFound" in done.stderr
+
+    def test_a_reader_that_goes_away_is_no_error_to_speak_of(self, cli):
+        FeatureStore("feature_store").save("t/long", pl.DataFrame({"n": range(200_000)}))
+        for form in ("csv", "jsonl", "json", "parquet"):
+            args = command("read", "t/long", "--format", form)
+            with subprocess.Popen(args, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment()) as process:
+                process.stdout.read(10)
+                process.stdout.close()
+                assert process.stderr.read() == b""
+
+    def test_an_interrupt_ends_quietly_with_130(self, cli):
+        args = command("save", "t/x", "-", "--format", "csv")
+        with subprocess.Popen(args, stdin=subprocess.PIPE, stderr=subprocess.PIPE, env=environment()) as process:
+            wait_until_reading(process.pid)
+            process.send_signal(signal.SIGINT)
+            assert process.wait(timeout=30) == 130
+            assert process.stderr.read() == b""
+
+
+def wait_until_reading(pid: int) -> None:
+    """Wait until a process has loaded the store and waits for its standard input."""
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline:
+        maps = Path(f"/proc/{pid}/maps").read_text()
+        waits = (
+            "pipe" in Path(f"/proc/{pid}/wchan").read_text() or "S" in Path(f"/proc/{pid}/stat").read_text().split()[2]
+        )
+        if "libarrow" in maps and waits and os.path.exists(f"/proc/{pid}"):
+            time.sleep(0.3)
+            return
+        time.sleep(0.02)
+    raise AssertionError("the program never came to read its input")
