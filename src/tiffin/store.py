@@ -15,7 +15,7 @@ from tiffin import config, frames
 from tiffin.cache import DiskCache, DiskStats, MemoryCache, MemoryStats
 from tiffin.diff import Diff, diff
 from tiffin.doctor import Finding, examine
-from tiffin.errors import InvalidInputError, StorageError, TableNotFound, VersionNotFound
+from tiffin.errors import CorruptData, InvalidInputError, StorageError, TableNotFound, VersionNotFound
 from tiffin.files import LOCAL, FileSystem, contained, make_folders, translated
 from tiffin.frames import FeatureFrame
 from tiffin.reading import Held, Question, Reader, not_negative
@@ -30,6 +30,7 @@ from tiffin.tables.state import State
 from tiffin.tables.table import Commit, Options, Selection, Table
 from tiffin.tables.upkeep import Vacuumed
 
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _READ_ATTEMPTS = 5
 
 
@@ -230,9 +231,11 @@ class FeatureStore:
             selection = question.select(state)
             try:
                 return self._reader.read(table, state, selection, use_cache=use_cache)
-            except (VersionNotFound, TableNotFound):
-                # The newest version was replaced and vacuumed, or dropped, between looking and reading: look again.
-                if version is not None or as_of is not None or parsed.version is not None:
+            except (VersionNotFound, TableNotFound, CorruptData):
+                # The table may have been dropped, or its newest version replaced and vacuumed, between looking
+                # and reading: then look again.
+                now = self._at(parsed, version, as_of)[1]
+                if (now.metadata.id, now.version) == (state.metadata.id, state.version):
                     raise
         raise VersionNotFound(
             f"table {reference} was replaced and vacuumed {_READ_ATTEMPTS} times while it was being read",
@@ -464,7 +467,8 @@ class FeatureStore:
             state = table.log.at(version)
         elif as_of is not None:
             moment = as_of if as_of.tzinfo else as_of.replace(tzinfo=UTC)
-            state = table.log.at_time(int(moment.timestamp() * 1000))
+            # Not through a float, which can miss the millisecond.
+            state = table.log.at_time((moment - _EPOCH) // timedelta(milliseconds=1))
         return table, state
 
     def _named(self, reference: str | None) -> list[Table]:

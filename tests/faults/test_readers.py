@@ -66,7 +66,7 @@ def obey(folder: Path, pipe: Any) -> None:
 
 class TestReadersBesideWriters:
     def test_no_read_fails_beside_overwrite_merge_and_vacuum(self, tmp_path: Path, figure: Callable[[str], None]):
-        figure(read_beside(tmp_path, 25))
+        figure(read_beside(tmp_path, 15))
 
     @pytest.mark.slow
     @pytest.mark.timeout(300)

@@ -18,6 +18,17 @@ Only what `--help` needs is imported at the top of the modules with commands; th
 needs it.
 """
 
-from tiffin.cli.app import main
+import sys
 
 __all__ = ["main"]
+
+
+def main() -> None:
+    """Run the program and exit."""
+    try:
+        from tiffin.cli.app import app
+
+        app(prog_name="tiffin")
+    except KeyboardInterrupt:
+        # While the program was loading; afterwards Typer does the same.
+        sys.exit(130)

@@ -52,7 +52,3 @@ def tiffin(
     """A feature store in a folder: save frames as versioned tables, read them at any version."""  # noqa: D401 - shown as the program's title
     ctx.obj = Before(store, as_json)
 
-
-def main() -> None:
-    """Run the program and exit."""
-    app(prog_name="tiffin")

@@ -14,6 +14,7 @@ import msgspec
 import polars as pl
 
 from tiffin.cli.formats import Format
+from tiffin.cli.run import make_interruptible
 from tiffin.errors import StorageError
 
 STREAM = "-"
@@ -39,6 +40,7 @@ def write(frame: pl.DataFrame, name: str, form: Format) -> None:
         It cannot be written.
     """
     if name == STREAM:
+        make_interruptible()
         _write(frame, sys.stdout.buffer, form)
         sys.stdout.buffer.flush()
         return

@@ -17,6 +17,7 @@ import pyarrow.csv
 
 from tiffin import frames
 from tiffin.cli.formats import Format, format_of, sniff
+from tiffin.cli.run import make_interruptible
 from tiffin.errors import InvalidInputError, StorageError, did_you_mean
 
 STREAM = "-"
@@ -226,7 +227,11 @@ def _can_cast(old: pl.DataType, new: pl.DataType) -> bool:
 
 
 def _bytes(name: str) -> bytes:
-    data = sys.stdin.buffer.read() if name == STREAM else Path(name).read_bytes()
+    if name == STREAM:
+        make_interruptible()
+        data = sys.stdin.buffer.read()
+    else:
+        data = Path(name).read_bytes()
     return gzip.decompress(data) if data.startswith(_GZIP) else data
 
 

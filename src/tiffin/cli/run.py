@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import signal
 import sys
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
@@ -133,6 +134,11 @@ def running(ctx: typer.Context, store: Path | None, as_json: bool, *, default: P
             raise
         run.complain(error)
         raise typer.Exit(1) from None
+
+
+def make_interruptible() -> None:
+    """Let Ctrl-C end a read or write that waits for another program: Polars' handler lets the system resume it."""
+    signal.siginterrupt(signal.SIGINT, True)
 
 
 def to_json(document: object) -> str:

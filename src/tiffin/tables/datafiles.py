@@ -357,10 +357,15 @@ class DataFiles:
     def _collect(self, rows: pl.LazyFrame) -> pl.DataFrame:
         try:
             return rows.collect()
-        except (pl.exceptions.PolarsError, OSError) as error:
+        except (pl.exceptions.PolarsError, FileNotFoundError) as error:
             raise CorruptData(
                 f"a data file of table {self._table} cannot be read: {error}",
                 hint="run `tiffin doctor`; older versions may be whole: see `tiffin history`",
+            ) from error
+        except OSError as error:
+            raise StorageError(
+                f"cannot read a data file of table {self._table}: {error}",
+                hint="the file may be whole: mend what the system complains of, and read again",
             ) from error
 
     def check(self, adds: Sequence[Add]) -> None:

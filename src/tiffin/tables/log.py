@@ -28,11 +28,11 @@ _SETTLED_NS = 50_000_000
 """A folder changed within this time may change again without a new mtime: file systems keep coarse time."""
 
 
-_READ_ONLY = {errno.EROFS, errno.EACCES, errno.EPERM}
+_READ_ONLY = {errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOSPC, errno.EDQUOT}
 
 
 def is_read_only(error: StorageError) -> bool:
-    """Tell whether an error means that this process may not write there: it can still read."""
+    """Tell whether an error means that this process cannot write there, or not now: it can still read."""
     return isinstance(error.__cause__, OSError) and error.__cause__.errno in _READ_ONLY
 
 

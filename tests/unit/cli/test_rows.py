@@ -134,7 +134,7 @@ def test_a_day_that_could_be_a_month_is_refused(cli):
     ("data", "said"),
     [
         ("a,b\n1,2\n1\n", "Expected 2 columns, got 1"),
-        ("a,a\n1,2\n", "more than once"),
+        ("a,a\n1,2\n", "several columns are named 'a'"),
         ("", "mpty"),
         ('[{"a": 1}', "truncated"),
         ('{"a": 1}\n{"a"', "truncated"),
