@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 from datetime import timedelta
 from pathlib import Path
 
 import polars as pl
 import pytest
 
+from faults.simfs import SimulatedFiles
 from tiffin.errors import VersionNotFound
 from tiffin.files import LOCAL
 from tiffin.schema.names import TableName
@@ -89,4 +91,14 @@ class TestClock:
         for value, days in enumerate([0, -10, 40_000, -39_000, 0]):
             clock.now_ns += days * DAY_NS
             save(table, value)
+            assert other.read(other.log.require())["value"].to_list() == [value]
+
+    def test_a_save_within_the_same_tick_of_the_file_systems_clock_is_seen(self, clock: Clock):
+        """File systems keep coarse time: a folder can change twice and show one time of change."""
+        fs = SimulatedFiles()
+        fs._clock = itertools.repeat(clock.now_ns)
+        one, other = (Table(fs, Path("/table"), TableName("group", "name"), Options(), clock) for _ in range(2))
+        for value in range(5):
+            save(one, value)
+            clock.now_ns += 1_000_000
             assert other.read(other.log.require())["value"].to_list() == [value]

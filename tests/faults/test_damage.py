@@ -1,4 +1,4 @@
-"""Bits flip and files are cut short, in every kind of file: a right answer or an error naming the file, never a wrong answer."""
+"""Bits flip and files of every kind are cut short: a right answer or an error naming the file, never a wrong one."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import tiffin
 from tiffin.errors import CorruptData, TiffinError
 
 TABLE = "group/name"
-TRIALS_PER_FILE = 40
+TRIALS_PER_FILE = 30
 
 
 def frame(version: int) -> pl.DataFrame:
@@ -48,10 +48,14 @@ class Damaged:
         """Ask a newly opened store for everything; say of each answer whether it is right, wrong or an error."""
         store = self.opened()
         for version, rows in enumerate(self.versions):
-            yield self._answer(path, lambda v=version: store.read(TABLE, version=v).to_polars().equals(self.versions[v]))
+            yield self._answer(
+                path, lambda v=version: store.read(TABLE, version=v).to_polars().equals(self.versions[v])
+            )
             yield self._answer(
                 path,
-                lambda v=version, rows=rows: store.read(TABLE, as_of=self.commits[v].timestamp).to_polars().equals(rows),
+                lambda v=version, rows=rows: (
+                    store.read(TABLE, as_of=self.commits[v].timestamp).to_polars().equals(rows)
+                ),
             )
         yield self._answer(path, lambda: store.history(TABLE)[::-1] == self.commits)
 
@@ -138,9 +142,9 @@ class TestDamage:
         (path,) = store.log.glob("*.checkpoint.parquet")
         _, counts = answers(store, path, damages(path.read_bytes(), 1))
         assert counts["right"] == 0
-        assert not [answer for answer in counts if "WRONG:" in answer or answer == "WRONG"]
+        assert counts["WRONG"] == 0
+        path.write_bytes(path.read_bytes()[:-5])
         with pytest.raises(CorruptData, match=path.name):
-            path.write_bytes(path.read_bytes()[:-5])
             store.opened().read(TABLE)
 
     def test_a_missing_file_is_an_error_naming_it(self, store: Damaged):

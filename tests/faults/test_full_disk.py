@@ -1,4 +1,4 @@
-"""The disk is full, read-only, out of names or out of handles: a clear error, the old data whole, and all well after."""
+"""The disk is full or read-only, or handles run out: a clear error, the old data whole, and all well afterwards."""
 
 from __future__ import annotations
 
@@ -61,8 +61,7 @@ def save_on_full(folder: Path, make_room: Callable[[], None], old: pl.DataFrame)
         store.save(TABLE, frame(300), entity="id", mode="upsert")
         outcome = "saved"
         versions += 1
-    except NoSpace as error:
-        assert "free some space" in error.hint
+    except NoSpace:
         outcome = "refused"
         assert store.read(TABLE, use_cache=False).to_polars().equals(old)
     # No one has to clean up: neither this process nor one that starts now.

@@ -8,11 +8,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import deltalake
 import pytest
 
 import tiffin
-from faults.workload import PROCESSES, SLOTS, Notes, groups_of, notes, replayed, save_many, save_one
-from tiffin.errors import TiffinError
+from faults.workload import PROCESSES, SLOTS, Notes, frame_of, groups_of, notes, replayed, save_many, save_one
+from tiffin.errors import TiffinError, VersionNotFound
+from tiffin.tables.log import Log
+from tiffin.tables.state import State
 
 TABLE = "group/name"
 SETTINGS = {"checkpoint_every": 10, "compact_files": 8}
@@ -117,13 +120,26 @@ def drop_and_save(folder: Path, log: Path, seed: int, rounds: int) -> None:
                 lines.write(event="refused", call=name, code=error.code, what=str(error))
 
 
+def append_by_delta_rs(folder: Path, log: Path, seed: int, saves: int) -> None:
+    """Append with a library that knows the format but not our locks."""
+    for number in range(saves):
+        token = seed * 1_000_000 + number
+        deltalake.write_deltalake(str(folder), frame_of(token + SLOTS, token).to_arrow(), mode="append")
+        Notes(log).write(event="saved", token=token)
+
+
+def append_beside(folder: Path, log: Path, seed: int, saves: int) -> None:
+    store = tiffin.FeatureStore(folder, compact_files=5, checkpoint_every=3)
+    for number in range(saves):
+        token = seed * 1_000_000 + number
+        save_one(store, Notes(log), TABLE, "append", token + SLOTS, token)
+
+
 class TestManyWriters:
     def test_appends_all_land_once(self, tmp_path: Path, figure: Callable[[str], None]):
         figure(append_side_by_side(tmp_path, 4, 8))
 
-    def test_saves_in_mixed_modes_make_the_versions_they_were_told(
-        self, tmp_path: Path, figure: Callable[[str], None]
-    ):
+    def test_saves_in_mixed_modes_make_the_versions_they_were_told(self, tmp_path: Path, figure: Callable[[str], None]):
         figure(mix_side_by_side(tmp_path, 4, 6))
 
     def test_a_table_first_made_by_four_at_once_loses_nothing(self, tmp_path: Path, figure: Callable[[str], None]):
@@ -142,8 +158,42 @@ class TestManyWriters:
         lines = [line for seed in range(3) for line in notes(tmp_path / f"log-{seed}")]
         refused = Counter(line["code"] for line in lines if line["event"] == "refused")
         figure(f"{sum(line['event'] == 'saved' for line in lines)} saves, refused: {dict(refused)}")
-        assert set(refused) <= {"table_not_found"}, {line["what"] for line in lines if line.get("code") in ("storage", "corrupt_data")}
+        assert set(refused) <= {"table_not_found"}, {
+            line["what"] for line in lines if line.get("code") in ("storage", "corrupt_data")
+        }
         assert tiffin.FeatureStore(tmp_path / "store").examine() == []
+
+    def test_a_writer_that_does_not_know_our_locks_loses_nothing_and_makes_us_lose_nothing(self, tmp_path: Path):
+        store = tiffin.FeatureStore(tmp_path / "store", disk_cache_bytes=0)
+        save_one(store, Notes(tmp_path / "log"), TABLE, "append", 0, 0)
+        folder, log, saves = Path(store.describe(TABLE).path), tmp_path / "log", 15
+        both = [
+            PROCESSES.Process(target=append_by_delta_rs, args=(folder, log, 1, saves)),
+            PROCESSES.Process(target=append_beside, args=(tmp_path / "store", log, 2, saves)),
+        ]
+        for process in both:
+            process.start()
+        for process in both:
+            process.join(60)
+        # `deltalake` may give up in a conflict, and says so; we must not.
+        assert both[1].exitcode == 0
+        saved = {line["token"] for line in notes(log) if line["event"] == "saved"}
+        assert saved >= {2 * 1_000_000 + number for number in range(saves)}
+        assert set(groups_of(store.read(TABLE).to_polars()).values()) == saved
+        versions = [commit.version for commit in store.history(TABLE)[::-1]]
+        assert versions == list(range(len(versions)))
+
+    def test_a_save_stands_though_its_version_is_vacuumed_before_the_upkeep(self, tmp_path: Path, monkeypatch):
+        store = tiffin.FeatureStore(tmp_path, checkpoint_every=1)
+        store.save(TABLE, frame_of(0, 0))
+
+        def vacuumed(log: Log, version: int) -> State:
+            raise VersionNotFound(f"no version {version} any more")
+
+        monkeypatch.setattr(Log, "at", vacuumed)
+        commit = store.save(TABLE, frame_of(0, 1))
+        assert commit.version == 1
+        assert "put off" in commit.warnings[0]
 
     @pytest.mark.slow
     @pytest.mark.timeout(300)

@@ -11,7 +11,7 @@ import pytest
 
 import tiffin
 from faults.test_many_writers import run_all
-from faults.workload import PROCESSES, Notes, groups_of, notes, read_until, replayed, save_one
+from faults.workload import PROCESSES, Notes, notes, read_until, replayed, save_one
 from tiffin.errors import TableNotFound, VersionNotFound
 from tiffin.files import LOCAL
 from tiffin.schema.names import TableName
@@ -179,5 +179,7 @@ class TestLeases:
         assert list(leases.iterdir()) == []
 
     def test_a_lease_that_cannot_be_given_back_does_not_fail_the_read(self, reader: Table, store, monkeypatch):
-        monkeypatch.setattr("tiffin.files.system.LocalFiles.remove", lambda *_: (_ for _ in ()).throw(OSError(5, "EIO")))
+        monkeypatch.setattr(
+            "tiffin.files.system.LocalFiles.remove", lambda *_: (_ for _ in ()).throw(OSError(5, "EIO"))
+        )
         assert reader.read(reader.log.require())["value"].to_list() == [2]

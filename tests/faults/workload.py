@@ -34,7 +34,9 @@ Groups = dict[int, int]
 
 
 def frame_of(slot: int, token: int) -> pl.DataFrame:
-    return pl.DataFrame({"id": [slot * ROWS + row for row in range(ROWS)], "slot": [slot] * ROWS, "token": [token] * ROWS})
+    return pl.DataFrame(
+        {"id": [slot * ROWS + row for row in range(ROWS)], "slot": [slot] * ROWS, "token": [token] * ROWS}
+    )
 
 
 def groups_of(frame: pl.DataFrame) -> Groups:

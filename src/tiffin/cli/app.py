@@ -51,4 +51,3 @@ def tiffin(
 ) -> None:
     """A feature store in a folder: save frames as versioned tables, read them at any version."""  # noqa: D401 - shown as the program's title
     ctx.obj = Before(store, as_json)
-

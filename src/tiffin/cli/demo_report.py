@@ -23,7 +23,7 @@ def views(report: Report) -> Iterator[RenderableType]:
     yield from _input(report)
     yield from _section("Saved", "lossless, as tables of three groups")
     yield _sizes(report.tables)
-    yield from _section("Saved durably, read back and compared", "every value came back as it was saved")
+    yield from _section("Saved durably, read back and compared", "every value came back; times are medians")
     yield _speeds(report.tables)
     yield from _second_save(report.second_save)
     yield from _next(report)

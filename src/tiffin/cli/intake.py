@@ -8,7 +8,7 @@ import zlib
 from collections.abc import Collection, Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 import polars as pl
@@ -21,6 +21,7 @@ from tiffin.cli.run import make_interruptible
 from tiffin.errors import InvalidInputError, StorageError, did_you_mean
 
 STREAM = "-"
+_PIECE = 1 << 20
 _GZIP = b"\x1f\x8b"
 _ISO_DAY = r"^\d{4}-\d\d-\d\d"
 
@@ -229,13 +230,37 @@ def _can_cast(old: pl.DataType, new: pl.DataType) -> bool:
 def _bytes(name: str) -> bytes:
     if name == STREAM:
         make_interruptible()
-        data = sys.stdin.buffer.read()
+        # Piece by piece, because Ctrl-C is only heard between two reads.
+        stream = cast("io.BufferedReader", sys.stdin.buffer)
+        data = b"".join(iter(lambda: stream.read1(_PIECE), b""))
     else:
         data = Path(name).read_bytes()
     return gzip.decompress(data) if data.startswith(_GZIP) else data
 
 
 def _csv(data: bytes, texts: Collection[str]) -> pl.DataFrame:
+    frame = _csv_frame(data, texts)
+    rounded = [column.name for column in frame.iter_columns() if column.dtype.is_float() and _is_beyond_exact(column)]
+    if rounded:
+        # Whole numbers beyond 64 bits with a sign were taken for floats: their last digits would be lost.
+        digits = _csv_frame(data, {*texts, *rounded}).select(rounded)
+        frame = frame.with_columns([whole for column in digits.iter_columns() if (whole := _whole(column)) is not None])
+    return frame.with_columns([_plain(column) for column in frame.iter_columns()])
+
+
+def _is_beyond_exact(column: pl.Series) -> bool:
+    return bool((column.is_finite() & (column.abs() >= 2**53)).any())
+
+
+def _whole(texts: pl.Series) -> pl.Series | None:
+    """Read texts as whole numbers, or leave them texts where 64 bits are too few; None if they are not whole."""
+    if not texts.str.contains(r"^[+-]?\d+$").all():
+        return None
+    numbers = texts.cast(pl.UInt64, strict=False)
+    return texts if numbers.null_count() > texts.null_count() else numbers
+
+
+def _csv_frame(data: bytes, texts: Collection[str]) -> pl.DataFrame:
     header = next(iter(data[: 1 << 16].splitlines()), b"")
     table = pyarrow.csv.read_csv(
         io.BytesIO(data),
@@ -249,7 +274,7 @@ def _csv(data: bytes, texts: Collection[str]) -> pl.DataFrame:
             quoted_strings_can_be_null=False,
         ),
     )
-    return pl.DataFrame([_plain(column) for column in frames.ingest(table).frame.iter_columns()])
+    return frames.ingest(table).frame
 
 
 def _plain(column: pl.Series) -> pl.Series:

@@ -166,7 +166,11 @@ def _changed_value(diff: Diff, column: str) -> Text:
 
 
 def _short(value: object) -> str:
-    text = f"{value:.6g}" if isinstance(value, float) else "null" if value is None else str(value)
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    if isinstance(value, datetime):
+        return words.clock(value)
+    text = "null" if value is None else str(value)
     return text if len(text) <= 40 else text[:39] + "…"
 
 

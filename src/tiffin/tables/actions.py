@@ -81,6 +81,14 @@ class Metadata(msgspec.Struct, rename="camel", frozen=True, kw_only=True):
     created_time: int | None = None
     """Milliseconds since 1970-01-01 UTC."""
 
+    def check_readable(self, table: str) -> None:
+        """Raise `StorageError` if the columns have other names in the files than in the schema."""
+        if self.configuration.get("delta.columnMapping.mode", "none") != "none":
+            raise StorageError(
+                f"table {table} cannot be read: it uses column mapping, which Tiffin lacks",
+                hint="rewrite the table without it with the tool that added it",
+            )
+
 
 class Stats(msgspec.Struct, rename="camel", frozen=True, omit_defaults=True):
     """What is known of a file's rows without reading it; bounds are kept for key columns only."""

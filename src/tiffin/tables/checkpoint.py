@@ -8,9 +8,9 @@ it is not used, and the log is replayed from an older one.
 from __future__ import annotations
 
 import io
-import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import polars as pl
@@ -21,7 +21,7 @@ from tiffin.files import FileSystem, translated, write_durably
 from tiffin.tables.actions import Action, Add, Metadata, Protocol, encode_lines
 from tiffin.tables.state import State, replay
 
-NAME = re.compile(r"(\d{20})\.checkpoint\.parquet")
+ENDING = ".checkpoint.parquet"
 HINT = "_last_checkpoint"
 
 _TEXTS = pl.Map(pl.String, pl.String)
@@ -62,7 +62,7 @@ _SCHEMA: dict[str, pl.DataType] = {
 
 def checkpoint_name(version: int) -> str:
     """Return the file name of the checkpoint at a version."""
-    return f"{version:020}.checkpoint.parquet"
+    return f"{version:020}{ENDING}"
 
 
 def checksum_name(version: int) -> str:
@@ -138,9 +138,13 @@ def read(fs: FileSystem, folder: Path, version: int, timestamp: int, table: str)
 
 
 def _actions(frame: pl.DataFrame) -> Iterator[Action]:
-    for row in frame["protocol"].drop_nulls().to_list():
+    for row in _rows(frame, "protocol"):
         yield Action(protocol=msgspec.convert(row, Protocol))
-    for row in frame["metaData"].drop_nulls().to_list():
+    for row in _rows(frame, "metaData"):
         yield Action(meta_data=msgspec.convert(row, Metadata))
-    for row in frame["add"].drop_nulls().to_list():
+    for row in _rows(frame, "add"):
         yield Action(add=msgspec.convert(row, Add))
+
+
+def _rows(frame: pl.DataFrame, kind: str) -> list[Any]:
+    return [row for row in frame[kind].to_list() if row is not None]

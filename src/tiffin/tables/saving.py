@@ -158,7 +158,6 @@ def _spec(table: Table, before: State | None, request: Save) -> TableSpec:
     if before is None:
         spec = declare(request.columns, request.declared, None)
     else:
-        before.protocol.check_writable(name)
         replaces = request.mode == "overwrite" and request.evolve
         inherited = _present(before.spec, request.columns) if replaces else before.spec
         spec = declare(request.columns, request.declared, inherited)
@@ -316,6 +315,8 @@ def publish(table: Table, now: State | None, change: Change, operation: str, not
     FileExistsError
         A writer that does not know the lock was first.
     """
+    if now is not None:
+        now.protocol.check_writable(str(table.name))
     timestamp = table.log.next_timestamp(now)
     actions = [
         *_metadata(now, change.spec, timestamp),

@@ -13,7 +13,7 @@ import msgspec
 import polars as pl
 
 from tiffin.errors import StorageError, TableNotFound, VersionNotFound
-from tiffin.files import FileSystem, make_folders, translated
+from tiffin.files import FileSystem, make_folders, sweep, translated
 from tiffin.schema import dtypes
 from tiffin.schema.names import TableName
 from tiffin.schema.table import TableSpec
@@ -123,12 +123,21 @@ class Table:
         self._made = False
 
     def make(self) -> None:
-        """Make the table's folders, durably; once done and seen to be there, that need not be repeated."""
+        """Make the table's folders, durably, and sweep up what writers left that died.
+
+        Once done and seen to be there, that need not be repeated.
+        """
         with translated(self.log.folder, doing="look at"):
             is_there = self._made and self.fs.stat(self.log.folder) is not None
-        if not is_there:
-            make_folders(self.fs, self.log.folder)
-            self._made = True
+        if is_there:
+            return
+        make_folders(self.fs, self.log.folder)
+        # Not found: another process dropped the table at once; who makes it looks again.
+        with contextlib.suppress(TableNotFound), self.log.writing(shared=False, wait=False) as alone:
+            if alone:
+                sweep(self.fs, self.log.folder)
+                sweep(self.fs, self.folder)
+        self._made = True
 
     def read(self, state: State, selection: Selection = Selection()) -> pl.DataFrame:
         """Read rows of one version.

@@ -118,6 +118,11 @@ def test_a_value_that_has_no_place_in_its_column_is_an_error_and_changes_nothing
     assert cli.json("describe", "user/ratings")["version"] == 1
 
 
+def test_whole_numbers_of_any_length_keep_their_digits(cli):
+    cli("save", "t/x", "-", given=f"a,b,c\n{2**64 - 1},{10**30},1e300\n1,2,3\n")
+    assert stored("t/x").rows() == [(2**64 - 1, str(10**30), 1e300), (1, "2", 3.0)]
+
+
 def test_an_evolving_overwrite_takes_the_types_of_the_file(cli):
     FeatureStore("feature_store").save("t/x", pl.DataFrame({"n": [1]}))
     cli("save", "t/x", "-", "--evolve", given="n\nword\n")

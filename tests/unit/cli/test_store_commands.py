@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import signal
+import struct
 import subprocess
+import termios
+import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import BinaryIO
 
 import polars as pl
 import pytest
@@ -86,7 +92,6 @@ class TestVersions:
         assert (told["rows_changed"], told["columns"]) == (12, [{"name": "mean", "changed": 12}])
         shown = cli("diff", "ratings", "0", "1").stdout
         assert "1 → 2" in shown
-        assert "no difference" in cli("diff", "ratings", "0", "2").stdout or cli.json("diff", "ratings", "0", "2")
 
     def test_a_version_compared_with_itself_does_not_differ(self, cli):
         assert "no difference" in cli("diff", "ratings", "1", "1").stdout
@@ -202,9 +207,25 @@ class TestEnds:
     def test_an_interrupt_ends_quietly_with_130(self, cli):
         args = command("save", "t/x", "-", "--format", "csv")
         with subprocess.Popen(args, stdin=subprocess.PIPE, stderr=subprocess.PIPE, env=environment()) as process:
-            # More than a pipe holds: when all of it is written, the program is reading and waits for the rest.
+            # More than a pipe holds: when all of it is written and read, the program waits for the rest.
             process.stdin.write(b"a,b\n" + b"1,2\n" * 100_000)
             process.stdin.flush()
+            wait_until(lambda: is_drained(process.stdin) and is_asleep(process.pid))
             process.send_signal(signal.SIGINT)
             assert process.wait(timeout=20) == 130
             assert process.stderr.read() == b""
+
+
+def is_drained(pipe: BinaryIO) -> bool:
+    return struct.unpack("i", fcntl.ioctl(pipe, termios.FIONREAD, b"0000"))[0] == 0
+
+
+def is_asleep(pid: int) -> bool:
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "S"
+
+
+def wait_until(holds: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 30
+    while not holds():
+        assert time.monotonic() < deadline
+        time.sleep(0.005)

@@ -158,6 +158,24 @@ def test_unknown_fields_are_ignored():
     assert features([{**MOVIES[0], "poster_path": "/x.jpg", "video": object()}]).equals(features(MOVIES[:1]))
 
 
+@pytest.mark.parametrize("read", [pl.DataFrame, pl.LazyFrame, pa.Table.from_pylist, pd.DataFrame, list])
+def test_ignored_fields_are_named(read):
+    movies = [{"movie_id": 1, "titel": "x"}, {"movie_id": 2, "titel": "y", "video": True}]
+    filled = [{"video": None, **movie} for movie in movies]
+    assert sorted(TMDBProcessor(read(filled)).ignored) == ["titel", "video"]
+    assert TMDBProcessor(MOVIES).ignored == []
+
+
+def test_a_field_that_only_the_last_of_many_rows_has_is_read():
+    rows = [{"movie_id": number} for number in range(1_200)]
+    rows[-1] |= {"title": "Night Train", "genre_ids": [18], "poster_path": "/x.jpg"}
+    processor = TMDBProcessor(rows)
+    assert processor.movies["movie_id"].to_list() == list(range(1_200))
+    assert processor.movies["title"].drop_nulls().to_list() == ["Night Train"]
+    assert processor.movies["genre_drama"].to_list() == [None] * 1_199 + [True]
+    assert processor.ignored == ["poster_path"]
+
+
 @pytest.mark.parametrize(
     ("movies", "message"),
     [

@@ -89,7 +89,7 @@ class TestTemporal:
         assert values("temporal", "is_classic", *movies, classic_years=10) == [False, False, True]
 
     @pytest.mark.parametrize(
-        "text", ["", "2020-13-40", "2021-02-29", "2020-1-5", "+020-01-05", "2020/01/05", "0000-01-01"]
+        "text", ["", "2020-13-40", "2021-02-29", "2020-1-5", "+020-01-05", "2020/01/05", "0000-01-01", "00002020-01-05"]
     )
     def test_a_date_that_cannot_be_read_gives_null_everywhere(self, text):
         row = extract("temporal", movie(release_date=text)).drop("movie_id").row(0)
@@ -157,6 +157,9 @@ class TestText:
             ("é – ü", 3),
             ("전각\u3000공백 셋", 3),
             ("a\vb\fc", 3),
+            ("One.  Two.  Three", 3),
+            ("a   b    c     d", 4),
+            ("a  b \u2009 c\td", 4),
         ],
     )
     def test_words_are_runs_between_whitespace_of_any_kind(self, text, words):

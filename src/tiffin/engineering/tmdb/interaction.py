@@ -53,8 +53,10 @@ def genre_expected_rating(own_rating: pl.Expr, own_count: pl.Expr, batch: Batch)
     """
     means, told = [], []
     for name in GENRES.values():
+        tells = pl.col(f"genre_{name}")
         others = batch.genre_rating_counts[name] - own_count
-        tells = pl.col(f"genre_{name}") & (others > 0)
+        if batch.genre_rating_counts[name] < 2:  # else there is always another one
+            tells &= others > 0
         mean = (batch.genre_rating_sums[name] - own_rating) / others
         means.append(pl.when(tells).then(mean).otherwise(0.0))
         told.append(tells)

@@ -43,8 +43,7 @@ def text(column: pl.Expr, dtype: PolarsDataType) -> pl.Expr:
     """Read text without surrounding whitespace; empty text is missing. A number becomes its digits."""
     if dtype not in _TEXTUAL and not dtype.is_numeric():
         return pl.lit(None, dtype=pl.String)
-    value = column.cast(pl.String).str.strip_chars()
-    return pl.when(value != "").then(value)
+    return column.cast(pl.String).str.strip_chars().replace("", None)
 
 
 def flag(column: pl.Expr, dtype: PolarsDataType) -> pl.Expr:
@@ -63,18 +62,14 @@ def flag(column: pl.Expr, dtype: PolarsDataType) -> pl.Expr:
 def day(column: pl.Expr, dtype: PolarsDataType) -> pl.Expr:
     """Read days: Date, the date of a Datetime, or text of the form YYYY-MM-DD, years 1 to 9999."""
     if dtype in _TEXTUAL:
-        written = column.cast(pl.String).str.strip_chars()
         # The parser alone would also take inner spaces, signs and one-digit months; ten digits and dashes leave it no
-        # choice but YYYY-MM-DD. It is faster than its own cache.
-        exact = pl.when(written.str.contains("^[0-9][0-9-]{9}$")).then(written)
-        value = exact.str.to_date("%Y-%m-%d", strict=False, cache=False)
-    elif dtype == pl.Date:
-        value = column
-    elif isinstance(dtype, pl.Datetime):
-        value = column.dt.date()
-    else:
+        # choice but YYYY-MM-DD. Year 0 is a date to Polars but not to Python: taken away, it leaves no date.
+        written = column.cast(pl.String)
+        exact = pl.when(written.str.contains(r"^\s*[0-9][0-9-]{9}\s*$")).then(written).str.strip_chars()
+        return exact.str.strip_prefix("0000").str.to_date("%Y-%m-%d", strict=False, cache=False)
+    if dtype != pl.Date and not isinstance(dtype, pl.Datetime):
         return pl.lit(None, dtype=pl.Date)
-    # Polars knows a year 0 and years beyond 9999; Python does not.
+    value = column if dtype == pl.Date else column.dt.date()
     return pl.when(value.is_between(date.min, date.max)).then(value)
 
 

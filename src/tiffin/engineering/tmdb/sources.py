@@ -23,7 +23,7 @@ SCALARS: dict[str, pl.DataType] = {
 LISTS = ("genre_ids", "genres")
 """The fields of a movie that hold a list."""
 
-_NEAR = 2_000
+_NEAR = 500
 """Rows that are taken apart at a time: so few that they are still in the processor's cache for the next field."""
 
 
@@ -74,7 +74,7 @@ def _sort_out(names: Iterable[Any]) -> tuple[list[str], list[str]]:
 def _from_rows(rows: list[Any]) -> tuple[pl.DataFrame, list[str]]:
     _require_mappings(rows)
     # A movie without any id is refused later by position, so the column must be there even if no row has it.
-    names: set[Any] = {"movie_id"}
+    names: set[object] = {"movie_id"}
     fields: dict[str, list[Any]] = {name: [] for name in (*SCALARS, *LISTS)}
     for start in range(0, len(rows), _NEAR):
         near = rows[start : start + _NEAR]
@@ -82,7 +82,7 @@ def _from_rows(rows: list[Any]) -> tuple[pl.DataFrame, list[str]]:
         for name, values in fields.items():
             values.extend([row.get(name) for row in near])
     known, others = _sort_out(names)
-    return pl.DataFrame([_column(name, fields[name]) for name in fields if name in known]), others
+    return pl.DataFrame([_column(name, values) for name, values in fields.items() if name in known]), sorted(others)
 
 
 def _require_mappings(rows: list[Any]) -> None:

@@ -12,14 +12,14 @@ _SEQUEL = (
     r"|\s(?:[2-9]|ii|iii|iv|vi|vii|viii|ix)(?:\s*:|\s+-\s|$))"
 )
 
-_NOT_ONE_SPACE = (
-    "  ",
+_RARE_SPACES = (
+    "   ",
     r"[\t-\r]",
     r"[\u{85}\u{A0}\u{1680}\u{205F}\u{3000}]",
     r"[\u{2000}-\u{2008}]",
     r"[\u{2009}\u{200A}\u{2028}\u{2029}\u{202F}]",
 )
-"""Unicode's whitespace but for one plain space, split up: up to ten characters, a search skips through text fast."""
+"""All whitespace but one or two plain spaces; split up, because a search for few characters skips ahead fast."""
 
 
 def features() -> list[Feature]:
@@ -33,7 +33,7 @@ def prepare(movies: pl.LazyFrame) -> pl.LazyFrame:
 
 
 def count_words(text: pl.Expr) -> pl.Expr:
-    r"""Count the words of stripped text: runs of anything but whitespace.
+    r"""Count the words of long stripped text: runs of anything but whitespace.
 
     Parameters
     ----------
@@ -47,14 +47,15 @@ def count_words(text: pl.Expr) -> pl.Expr:
 
     Notes
     -----
-    In nearly every text the words are one plain space apart, and counting the bytes that are a space is many times
-    faster than matching `\S+`, which is left for the other texts.
+    In nearly every text the words are one plain space apart, or two after a full stop. Counting those gaps is many
+    times faster than matching `\S+`, which is left for the other texts.
     """
-    is_other = pl.any_horizontal(text.str.contains(pattern) for pattern in _NOT_ONE_SPACE)
-    other = pl.when(is_other).then(text)
-    bytes_of = text.cast(pl.Binary).cast(pl.List(pl.UInt8))
-    spaces = bytes_of.list.eval(pl.element() == ord(" ")).list.sum()
-    return pl.coalesce(other.str.count_matches(r"\S+"), spaces + 1)
+    is_rare = pl.any_horizontal(text.str.contains(pattern) for pattern in _RARE_SPACES)
+    rare = pl.when(is_rare).then(text)
+    letters = text.cast(pl.Binary).cast(pl.List(pl.UInt8))
+    spaces = letters.list.eval(pl.element() == ord(" ")).list.sum()
+    gaps = spaces - text.str.count_matches("  ")
+    return pl.coalesce(rare.str.count_matches(r"\S+"), gaps + 1)
 
 
 def count_keywords(text: pl.Expr, words: tuple[str, ...]) -> pl.Expr:
@@ -77,7 +78,7 @@ def _title() -> list[Feature]:
     title, original = pl.col("title"), pl.col("original_title")
     return [
         Feature("title_length", pl.Int32, "Characters of the title.", title.str.len_chars(), "characters"),
-        Feature("title_word_count", pl.Int32, "Words of the title.", count_words(title), "words"),
+        Feature("title_word_count", pl.Int32, "Words of the title.", title.str.count_matches(r"\S+"), "words"),
         Feature("title_has_colon", pl.Boolean, "The title has a colon.", title.str.contains(":", literal=True)),
         Feature("title_has_number", pl.Boolean, "The title has a digit (0-9).", title.str.contains("[0-9]")),
         Feature(
