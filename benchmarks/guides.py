@@ -69,8 +69,9 @@ def generation(output: str) -> Iterator[Grade]:
 
 def storing(output: str) -> Iterator[Grade]:
     rates = numbers(r"\(([\d.]+) MB/s\)$", output)
-    yield Grade("save, slowest of three frames", min(rates[0::2]), 10, 10, "MB/s")
-    yield Grade("load, slowest of three frames", min(rates[1::2]), 20, 20, "MB/s")
+    for size, save, load in zip(("1,000 × 11", "5,000 × 21", "10,000 × 31"), rates[0::2], rates[1::2], strict=True):
+        yield Grade(f"save, {size}", save, 10, 10, "MB/s")
+        yield Grade(f"load, {size}", load, 20, 20, "MB/s")
 
 
 def threads(output: str) -> Iterator[Grade]:

@@ -11,7 +11,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from tiffin.errors import TiffinError
+from tiffin.errors import NotYetAvailable, TiffinError
 from tiffin.version import __version__
 
 if TYPE_CHECKING:
@@ -28,6 +28,10 @@ def __getattr__(name: str) -> Any:
     """Import what is heavy when it is first used."""
     if name in _HOMES:
         return getattr(import_module(_HOMES[name]), name)
+    if name == "connect":
+        raise NotYetAvailable(
+            "tiffin.connect is not in this version", hint="it comes with the server; see the changelog"
+        )
     raise AttributeError(f"module 'tiffin' has no attribute {name!r}")
 
 

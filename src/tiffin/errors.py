@@ -9,7 +9,7 @@
     ├─ AccessError                    Unauthenticated, Forbidden
     ├─ LimitError
     ├─ StorageError                   CorruptData, NoSpace, OutcomeUnknown
-    └─ UnavailableError               MissingDependency
+    └─ UnavailableError               MissingDependency, NotYetAvailable
 
 `code` is a stable word for machines; the message says what is wrong and where; `hint` says what to
 do about it; `context` holds the values the message was made from.
@@ -171,6 +171,12 @@ class MissingDependency(UnavailableError):
     """An optional library is needed and not installed."""
 
     code = "missing_dependency"
+
+
+class NotYetAvailable(UnavailableError, AttributeError):
+    """A name that is promised and not there yet; `hasattr` says so too."""
+
+    code = "not_yet_available"
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:

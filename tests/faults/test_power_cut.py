@@ -105,7 +105,7 @@ def cut_many(disk: Disk, folder: Path, durations_s: list[float]) -> str:
             ledger.check(store, table)
         assert store.examine() == []
     saves = sum(ledger.saves for ledger in ledgers.values())
-    assert saves > 10 * len(durations_s)
+    assert saves >= len(durations_s)
     return f"{len(durations_s)} power cuts, {saves} acknowledged saves, 0 lost, 0 unreadable tables"
 
 

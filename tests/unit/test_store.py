@@ -1,6 +1,5 @@
 """What a user of `FeatureStore` relies on, through the public face alone."""
 
-import os
 from datetime import UTC, datetime, timedelta
 
 import pandas as pd
@@ -17,6 +16,7 @@ from tiffin.errors import (
     FeatureNotFound,
     InvalidInputError,
     InvalidName,
+    NotYetAvailable,
     SchemaMismatch,
     StorageError,
     TableNotFound,
@@ -541,6 +541,15 @@ def test_init_explains_every_setting_and_keeps_what_is_there(store):
     path.write_text('compresion = "lz4"\n')
     with pytest.raises(InvalidInputError, match="compression"):
         tiffin.FeatureStore(store.path)
+
+
+@pytest.mark.parametrize("name", ["get_online_features", "push", "get_historical_features", "start_api_server"])
+def test_what_is_to_come_says_so(store, name):
+    assert not hasattr(store, name)
+    with pytest.raises(NotYetAvailable, match=name):
+        getattr(store, name)
+    with pytest.raises(NotYetAvailable, match="connect"):
+        tiffin.connect("http://127.0.0.1:8001")
 
 
 @pytest.mark.parametrize("compression", ["zstd", "snappy", "lz4", "none"])

@@ -14,7 +14,6 @@ from tiffin.errors import CorruptData, StorageError
 from tiffin.schema.table import TableSpec, from_metadata
 from tiffin.tables.actions import POSITION, Action, Add, Entry, Metadata, Protocol
 
-
 _PLAIN = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
 """A file name that needs no closer look: nothing in it can lead out of the folder."""
 

@@ -1,0 +1,131 @@
+"""The verbs that keep house: init, stats, vacuum, compact, examine."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from pathlib import Path
+
+import msgspec
+
+from tiffin import config
+from tiffin.cache import MemoryStats
+from tiffin.doctor import Finding, examine
+from tiffin.files import contained, make_folders, translated
+from tiffin.store.opened import Opened
+from tiffin.tables import upkeep
+from tiffin.tables.table import Commit
+from tiffin.tables.upkeep import Vacuumed
+
+
+class Stats(msgspec.Struct, frozen=True, kw_only=True):
+    """Figures of a store."""
+
+    path: str
+    groups: int
+    tables: int
+    features: int
+    rows: int
+    """Rows of the newest versions, where they are counted."""
+    size_bytes: int
+    """Size of the newest versions' data files."""
+    memory_cache: MemoryStats | None
+    disk_cache: DiskStats | None
+
+
+class Keeping(Opened):
+    """Methods of `FeatureStore` that look after the store itself."""
+
+    def init(self) -> Path:
+        """Make the store's folder with a settings file that explains every setting.
+
+        Returns
+        -------
+        Path
+            The settings file; one that is there already is left as it is.
+        """
+        folder = contained(self.path, "config")
+        make_folders(self._fs, folder)
+        make_folders(self._fs, contained(self.path, "features"))
+        path = folder / "tiffin.toml"
+        with translated(path, doing="write"):
+            if self._fs.stat(path) is None:
+                self._fs.create(path, config.default_toml().encode())
+                self._fs.sync(path)
+                self._fs.sync_folder(folder)
+        return path
+
+    def stats(self) -> Stats:
+        """Count what the store holds, and how its caches did in this process."""
+        tables = [self._catalog.table(name) for name in self._catalog.names()]
+        infos = [self._catalog.info(table, table.log.require()) for table in tables]
+        return Stats(
+            path=str(self.path),
+            groups=len({info.table.partition("/")[0] for info in infos}),
+            tables=len(infos),
+            features=sum(column.role == "feature" for info in infos for column in info.columns),
+            rows=sum(info.rows or 0 for info in infos),
+            size_bytes=sum(info.size_bytes for info in infos),
+            memory_cache=self._reader.memory.stats() if self._reader.memory is not None else None,
+            disk_cache=self._reader.disk.stats() if self._reader.disk is not None else None,
+        )
+
+    def vacuum(
+        self,
+        reference: str | None = None,
+        *,
+        keep_versions: int | None = None,
+        older_than: timedelta | None = None,
+        dry_run: bool = False,
+    ) -> list[Vacuumed]:
+        """Remove old versions and files that belong to no version; versions being read are kept.
+
+        Parameters
+        ----------
+        reference : str, optional
+            `group/name`; all tables if left out.
+        keep_versions : int, optional
+            How many of the newest versions to keep. With neither this nor `older_than`, no version is removed.
+        older_than : timedelta, optional
+            Remove only versions that were replaced longer ago than this.
+        dry_run : bool
+            Whether only to tell what would be removed.
+
+        Returns
+        -------
+        list of Vacuumed
+            One for each table.
+        """
+        return [
+            upkeep.vacuum(table, keep_versions=keep_versions, older_than=older_than, dry_run=dry_run)
+            for table in self._named(reference)
+        ]
+
+    def compact(self, reference: str | None = None) -> list[Commit]:
+        """Merge the small files of a table, or of all tables; rows and their order stay the same.
+
+        Parameters
+        ----------
+        reference : str, optional
+            `group/name`; all tables if left out.
+
+        Returns
+        -------
+        list of Commit
+            One for each table in which there was something to merge.
+        """
+        return [commit for table in self._named(reference) if (commit := upkeep.compact(table)) is not None]
+
+    def examine(self, reference: str | None = None) -> list[Finding]:
+        """Check that every version can be read and every file is what was written.
+
+        Parameters
+        ----------
+        reference : str, optional
+            `group/name`; all tables if left out.
+
+        Returns
+        -------
+        list of Finding
+            What is wrong, or was repaired when the store was opened; empty if all is well.
+        """
+        return [finding for table in self._named(reference) for finding in examine(table)]

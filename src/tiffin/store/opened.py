@@ -1,0 +1,108 @@
+"""An opened store: its settings, its tables and its caches, wired together."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from tiffin import config
+from tiffin.cache import DiskCache, MemoryCache
+from tiffin.errors import InvalidInputError, StorageError
+from tiffin.files import LOCAL, FileSystem, contained
+from tiffin.reading import Held, Reader
+from tiffin.schema.names import Reference, parse_reference
+from tiffin.tables.catalog import Catalog
+from tiffin.tables.datafiles import Encoding
+from tiffin.tables.state import State
+from tiffin.tables.table import Options, Table
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+class Opened:
+    """What the methods of a store have in common; see `FeatureStore`."""
+
+    def __init__(self, path: str | os.PathLike[str] = "feature_store", **settings: object) -> None:
+        self.path = Path(path).absolute()
+        self._fs: FileSystem = LOCAL
+        found = self._fs.stat(self.path.resolve())
+        if found is not None and not found.is_folder:
+            raise StorageError(f"{self.path} is a file, not a folder", hint="choose another path for the store")
+        self.settings = config.load(self.path, os.environ, settings)
+        self._catalog = Catalog(self._fs, contained(self.path, "features"), _options(self.settings))
+        self._reader = Reader(_memory_cache(self.settings), _disk_cache(self.settings, self.path, self._fs))
+
+    def close(self) -> None:
+        """Finish what is being written to the disk cache. The store can still be used."""
+        if self._reader.disk is not None:
+            self._reader.disk.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"FeatureStore({str(self.path)!r})"
+
+    def _at(self, parsed: Reference, version: int | None, as_of: datetime | None) -> tuple[Table, State]:
+        pins = [name for name, value in _pins(parsed, version, as_of).items() if value is not None]
+        if len(pins) > 1:
+            raise InvalidInputError(f"{' and '.join(pins)} both choose a version", hint="give one of them")
+        table, state = self._catalog.resolve(parsed)
+        if version is not None:
+            state = table.log.at(version)
+        elif as_of is not None:
+            moment = as_of if as_of.tzinfo else as_of.replace(tzinfo=UTC)
+            # Not through a float, which can miss the millisecond.
+            state = table.log.at_time((moment - _EPOCH) // timedelta(milliseconds=1))
+        return table, state
+
+    def _named(self, reference: str | None) -> list[Table]:
+        if reference is not None:
+            return [self._catalog.resolve(unpinned(reference))[0]]
+        return [self._catalog.table(name) for name in self._catalog.names()]
+
+
+def unpinned(text: str) -> Reference:
+    """Parse a reference to a table alone, without a version or a feature."""
+    parsed = parse_reference(text)
+    if parsed.version is not None or parsed.feature is not None:
+        raise InvalidInputError(f"{text!r} names more than a table", hint="write group/name alone")
+    return parsed
+
+
+def _pins(parsed: Reference, version: int | None, as_of: datetime | None) -> Mapping[str, object]:
+    return {f"the reference {parsed}": parsed.version, "version": version, "as_of": as_of}
+
+
+def _options(settings: config.Settings) -> Options:
+    return Options(
+        encoding=Encoding(settings.compression, settings.compression_level, settings.row_group_rows),
+        verify=settings.verify_checksums,
+        checkpoint_every=settings.checkpoint_every,
+        compact_files=settings.compact_files,
+        target_file_bytes=settings.target_file_bytes,
+        keep_versions=settings.keep_versions,
+    )
+
+
+def _memory_cache(settings: config.Settings) -> MemoryCache[Held] | None:
+    if not (settings.memory_cache_bytes and settings.memory_cache_entries):
+        return None
+    return MemoryCache(
+        max_bytes=settings.memory_cache_bytes, max_entries=settings.memory_cache_entries, ttl_s=settings.cache_ttl_s
+    )
+
+
+def _disk_cache(settings: config.Settings, path: Path, fs: FileSystem) -> DiskCache | None:
+    if not settings.disk_cache_bytes:
+        return None
+    return DiskCache(contained(path, "cache", "frames"), max_bytes=settings.disk_cache_bytes, fs=fs)

@@ -1,0 +1,171 @@
+"""The verbs that look: read, tables, describe, files, history, diff."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from tiffin.diff import Diff, diff
+from tiffin.errors import CorruptData, TableNotFound, VersionNotFound
+from tiffin.frames import FeatureFrame
+from tiffin.reading import Question, not_negative
+from tiffin.schema import filters
+from tiffin.schema.names import TableName, parse_reference
+from tiffin.store.opened import Opened
+from tiffin.tables.catalog import TableInfo
+from tiffin.tables.table import Commit, Selection
+
+_READ_ATTEMPTS = 5
+
+
+class Reading(Opened):
+    """Methods of `FeatureStore` that read tables and what is known of them."""
+
+    def read(
+        self,
+        reference: str,
+        *,
+        columns: Sequence[str] | None = None,
+        where: filters.Where | None = None,
+        entities: Any = None,
+        version: int | None = None,
+        as_of: datetime | None = None,
+        limit: int | None = None,
+        offset: int = 0,
+        use_cache: bool = True,
+    ) -> FeatureFrame:
+        """Read a table, or some of its rows and columns, at any version.
+
+        Parameters
+        ----------
+        reference : str
+            `group/name`, `group/name@3`, `group/name:feature`; the group may be left out where the name is unique.
+        columns : sequence of str, optional
+            Which columns, in which order.
+        where : Expr or comparisons, optional
+            Which rows: a Polars expression, `("year", ">=", 1990)`, a list of comparisons that must all hold, or a
+            list of such lists of which one must hold.
+        entities : sequence or frame, optional
+            Keys whose rows are wanted: values, tuples or dicts, or a frame with the entity columns.
+        version : int, optional
+            Which version; the newest if left out.
+        as_of : datetime, optional
+            The version that was the newest at this time; without a zone, UTC.
+        limit : int, optional
+            At most this many rows.
+        offset : int
+            Pass over this many rows first.
+        use_cache : bool
+            Whether a cached copy may answer.
+
+        Returns
+        -------
+        FeatureFrame
+            The values as they were saved; `.to_pandas()`, `.to_polars()`, `.to_arrow()`.
+
+        Raises
+        ------
+        TableNotFound, FeatureNotFound, VersionNotFound, Ambiguous
+            What was asked for is not there.
+        InvalidInputError
+            The question makes no sense.
+        CorruptData
+            What is stored is not what was written.
+        """
+        parsed = parse_reference(reference)
+        question = Question(columns, parsed.feature, where, entities, not_negative("limit", limit), offset)
+        for _ in range(_READ_ATTEMPTS):
+            table, state = self._at(parsed, version, as_of)
+            selection = question.select(state)
+            try:
+                return self._reader.read(table, state, selection, use_cache=use_cache)
+            except (VersionNotFound, TableNotFound, CorruptData):
+                # The table may have been dropped, or its newest version replaced and vacuumed, between looking
+                # and reading: then look again.
+                now = self._at(parsed, version, as_of)[1]
+                if (now.metadata.id, now.version) == (state.metadata.id, state.version):
+                    raise
+        raise VersionNotFound(
+            f"table {reference} was replaced and vacuumed {_READ_ATTEMPTS} times while it was being read",
+            hint="keep more versions: set keep_versions higher",
+        )
+
+    def tables(self) -> list[TableInfo]:
+        """List the tables with what is known of them, by group and name."""
+        return [self._info(name) for name in self._catalog.names()]
+
+    def describe(self, reference: str) -> TableInfo:
+        """Describe a table: its columns, keys, size and versions.
+
+        Parameters
+        ----------
+        reference : str
+            `group/name` or `group/name@3`.
+
+        Returns
+        -------
+        TableInfo
+        """
+        return self._catalog.info(*self._catalog.resolve(parse_reference(reference)))
+
+    def files(self, reference: str) -> list[str]:
+        """List the Parquet files that make up a table, for engines that read files: DuckDB, PyArrow, Spark.
+
+        The folder holds files of older versions too: never let an engine read all that it finds there. Values of
+        partition columns are in the folders' names, not in the files.
+
+        Parameters
+        ----------
+        reference : str
+            `group/name` or `group/name@3`.
+
+        Returns
+        -------
+        list of str
+            Absolute paths, in the order of the rows.
+        """
+        table, state = self._catalog.resolve(parse_reference(reference))
+        return [str(path) for path in table.data.paths(state.files.values())]
+
+    def history(self, reference: str, *, limit: int | None = None) -> list[Commit]:
+        """List the versions of a table that can be read, newest first.
+
+        Parameters
+        ----------
+        reference : str
+            `group/name`.
+        limit : int, optional
+            At most this many.
+
+        Returns
+        -------
+        list of Commit
+        """
+        table, _ = self._catalog.resolve(parse_reference(reference))
+        return table.history(not_negative("limit", limit))
+
+    def diff(self, reference: str, old: int, new: int | None = None) -> Diff:
+        """Tell what changed between two versions of a table.
+
+        Parameters
+        ----------
+        reference : str
+            `group/name`.
+        old : int
+            The version to compare with.
+        new : int, optional
+            The version to compare; the newest if left out.
+
+        Returns
+        -------
+        Diff
+        """
+        table, latest = self._catalog.resolve(parse_reference(reference))
+        before, after = table.log.at(old), latest if new is None else table.log.at(new)
+        rows = [self._reader.read(table, state, Selection()).to_polars() for state in (before, after)]
+        return diff(str(table.name), (before.version, after.version), (before.spec, after.spec), (rows[0], rows[1]))
+
+    def _info(self, name: TableName) -> TableInfo:
+        table = self._catalog.table(name)
+        return self._catalog.info(table, table.log.require())
