@@ -11,7 +11,7 @@ from tiffin.errors import TableNotFound
 from tiffin.frames import FeatureFrame
 from tiffin.schema.filters import Where
 from tiffin.simple.caches import MIB, figures
-from tiffin.simple.store import KEEP_VERSIONS
+from tiffin.simple.config import KEEP_VERSIONS
 from tiffin.store import FeatureStore
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from pathlib import Path
 import msgspec
 
 from tiffin import config
-from tiffin.cache import MemoryStats
+from tiffin.cache import DiskStats, MemoryStats
 from tiffin.doctor import Finding, examine
 from tiffin.files import contained, make_folders, translated
 from tiffin.store.opened import Opened

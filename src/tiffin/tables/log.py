@@ -175,7 +175,16 @@ class Log:
         VersionNotFound
             The table had no version yet, or it was vacuumed.
         """
-        low, high = self.oldest(), self.require().version
+        oldest = self.oldest()
+        try:
+            return self.at(self._version_at(moment_ms, oldest, self.require().version))
+        except CorruptData:
+            # A vacuum may have come in between: then look again in what is left.
+            if self.oldest() == oldest:
+                raise
+            return self.at_time(moment_ms)
+
+    def _version_at(self, moment_ms: int, low: int, high: int) -> int:
         first = self.read_commit(low).info.timestamp
         if moment_ms < first:
             raise VersionNotFound(
@@ -189,7 +198,7 @@ class Log:
                 low = middle
             else:
                 high = middle - 1
-        return self.at(low)
+        return low
 
     def oldest(self) -> int:
         """Return the oldest version that can be read."""
@@ -208,7 +217,14 @@ class Log:
     def commits(self, newest: int, oldest: int = 0) -> Iterator[tuple[int, Entry]]:
         """Read the commits of a range of versions, newest first."""
         for version in range(newest, max(oldest, self.oldest()) - 1, -1):
-            yield version, self.read_commit(version)
+            try:
+                entry = self.read_commit(version)
+            except CorruptData:
+                # A vacuum may have come in between.
+                if version >= self.oldest():
+                    raise
+                return
+            yield version, entry
 
     def read_commit(self, version: int) -> Entry:
         """Read the commit that made a version.
@@ -361,7 +377,7 @@ class Log:
 
 
 def _versions(digits: Iterable[str]) -> list[int]:
-    return [int(text) for text in sorted(digits) if text.isdigit()]
+    return [int(text) for text in sorted(digits) if text.isascii() and text.isdecimal()]
 
 
 def _oldest(commits: list[int], checkpoints: list[int], table: str) -> int:

@@ -101,10 +101,9 @@ def save(table: Table, request: Save) -> Commit:
         The version is there, but whether it survives a power loss is not known.
     """
     for _ in range(_ATTEMPTS):
-        table.make()
+        before = table.prepare()
         # Not found: another process dropped the table after its folders were made. They are made again.
         with contextlib.suppress(TableNotFound), table.log.writing():
-            before = table.log.latest()
             _check_expected(table, before, request)
             spec = _spec(table, before, request)
             wider = request.mode == "append" and before is not None and widened(before.spec, spec)

@@ -120,24 +120,26 @@ class Table:
         self.options = options
         self.log = Log(fs, folder, str(name), clock)
         self.data = DataFiles(fs, folder, str(name), verify=options.verify)
-        self._made = False
+        self._prepared = False
 
-    def make(self) -> None:
-        """Make the table's folders, durably, and sweep up what writers left that died.
+    def prepare(self) -> State | None:
+        """Make the table's folders, durably, unless a version shows that they are; sweep up after dead writers.
 
-        Once done and seen to be there, that need not be repeated.
+        Returns
+        -------
+        State or None
+            The newest version, if there is one.
         """
-        with translated(self.log.folder, doing="look at"):
-            is_there = self._made and self.fs.stat(self.log.folder) is not None
-        if is_there:
-            return
-        make_folders(self.fs, self.log.folder)
-        # Not found: another process dropped the table at once; who makes it looks again.
-        with contextlib.suppress(TableNotFound), self.log.writing(shared=False, wait=False) as alone:
-            if alone:
-                sweep(self.fs, self.log.folder)
-                sweep(self.fs, self.folder)
-        self._made = True
+        state = self.log.latest() if self._prepared else None
+        if state is None:
+            make_folders(self.fs, self.log.folder)
+            with self.log.writing(shared=False, wait=False) as alone:
+                if alone:
+                    sweep(self.fs, self.log.folder)
+                    sweep(self.fs, self.folder)
+            self._prepared = True
+            state = self.log.latest()
+        return state
 
     def read(self, state: State, selection: Selection = Selection()) -> pl.DataFrame:
         """Read rows of one version.

@@ -166,6 +166,12 @@ class TestText:
         frame = extract("text", movie(title=text, overview=text))
         assert frame["title_word_count"].to_list() == frame["overview_word_count"].to_list() == [words]
 
+    def test_every_character_of_whitespace_parts_words_and_no_other_does(self):
+        spaces = [*range(0x09, 0x0E), 0x20, 0x85, 0xA0, 0x1680, *range(0x2000, 0x200B), 0x2028, 0x2029, 0x202F, 0x205F]
+        others = [0x08, 0x0E, 0x1C, 0x1F, 0x21, 0x84, 0x86, 0xA1, 0x180E, 0x200B, 0x2013, 0x2060, 0xFEFF]
+        movies = [movie(code, overview=f"a{chr(code)}b") for code in [*spaces, 0x3000, *others]]
+        assert values("text", "overview_word_count", *movies) == [2] * len([*spaces, 0x3000]) + [1] * len(others)
+
     def test_length_counts_characters_of_the_stripped_text(self):
         assert values("text", "title_length", movie(title=" 기생충 ")) == [3]
 
