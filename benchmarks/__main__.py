@@ -12,19 +12,20 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import caching, saving, sizes, starting, versions
+from benchmarks import caching, features, saving, sizes, starting, versions
 from benchmarks.measure import Result
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="benchmarks", description="Measure the speeds, each beside its goal.")
     parser.add_argument("--quick", action="store_true", help="smaller cases, about a minute")
-    parser.add_argument("--only", help="one of: saving, caching, versions, starting, sizes")
-    parser.add_argument("--movies", type=Path, help="real movies (JSON lines, gzipped) for the sizes")
+    parser.add_argument("--only", help="one of: starting, features, saving, caching, sizes, versions")
+    parser.add_argument("--movies", type=Path, help="real movies (JSON lines, gzipped) for features and sizes")
     parser.add_argument("--json", type=Path, help="write the results there too")
     chosen = parser.parse_args()
     groups: dict[str, Callable[[], Iterator[Result]]] = {
         "starting": lambda: starting.run(quick=chosen.quick),
+        "features": lambda: features.run(quick=chosen.quick, movies=chosen.movies),
         "saving": lambda: saving.run(quick=chosen.quick),
         "caching": lambda: caching.run(quick=chosen.quick),
         "sizes": lambda: sizes.run(movies=chosen.movies),

@@ -43,9 +43,10 @@ def _saves(folder: Path, saves: int, mode: str, keep: int | None) -> Iterator[Re
     used = sum(file.stat().st_size for file in long.path.rglob("*") if file.is_file())
     held = len(list((long.path / "features/g/t/_delta_log").glob("*.json")))
     bound = "none set" if keep is None else f"≤ {keep + 100} versions"
+    newest = long.describe("g/t").size_bytes
     yield Result(
-        "versions", f"disk after {case}", f"{used / 1e6:.1f} MB", f"newest {long.describe('g/t').size_bytes / 1e3:.0f} kB",
-        f"{held} versions", bound, keep is None or held <= keep + 100,
+        "versions", f"disk after {case}", f"{used / 1e6:.1f} MB", f"newest {newest / 1e3:.0f} kB", f"{held} versions",
+        bound, keep is None or held <= keep + 100,
     )  # fmt: skip
 
 
