@@ -37,8 +37,12 @@ TAG = "CACHEDIR.TAG"
 TAG_TEXT = b"Signature: 8a477f597d28d172789f06886806bc55\n# Made by Tiffin. This folder can be deleted at any time.\n"
 LOCK = ".lock"
 
+MOST_FRAMES = 2048
+"""More frames than this are trimmed too: looking at each file must stay quick, however small they are."""
+LOOK_AFTER = 128
+"""Puts of this process after which the folder is looked at again, for what other processes put there."""
 TRIM_TO = 0.8
-"""Share of the bound that is left after trimming, so that not every put has to trim."""
+"""Share of the bounds that is left after trimming, so that not every put has to trim."""
 TOUCH_AFTER_NS = 60 * 10**9
 """A file's last use is noted at most this often: once a minute is enough to tell old from new."""
 MOST_PENDING = 4
@@ -76,7 +80,8 @@ class DiskCache:
     folder : Path
         Where to keep them; made when first needed. Its parent may be missing too.
     max_bytes : int
-        Most bytes held; beyond it the least recently used go until 80 % are left. 0 keeps nothing.
+        Most bytes held; beyond it, or beyond 2,048 frames, the least recently used go until 80 % are left. 0 keeps
+        nothing.
     fs : FileSystem
         The file system that the folder is on.
     clock_ns : callable
@@ -97,6 +102,7 @@ class DiskCache:
 
     def _reset(self) -> None:
         self._lock = threading.Lock()
+        self._room = self._puts_left = 0
         self._writer: ThreadPoolExecutor | None = None
         self._pending: set[Future[bool]] = set()
 
@@ -146,7 +152,7 @@ class DiskCache:
         try:
             with translated(self._folder, doing="write to"):
                 self._store(name, data)
-                self._trim()
+                self._trim_if_due(len(data))
         except StorageError:
             self._count("failed")
             return False
@@ -276,6 +282,15 @@ class DiskCache:
         with contextlib.suppress(OSError):
             self._fs.touch(path, self._clock_ns())
 
+    def _trim_if_due(self, put_bytes: int) -> None:
+        """Trim if what was put since the last look may exceed a bound; looking costs a request for each file."""
+        with self._lock:
+            self._room -= put_bytes
+            self._puts_left -= 1
+            is_due = self._room < 0 or self._puts_left < 0
+        if is_due:
+            self._trim()
+
     def _trim(self) -> None:
         """Bring the folder back within its bound, and clear away what does not belong there."""
         names = self._fs.names(self._folder)
@@ -284,14 +299,18 @@ class DiskCache:
             self._clear_away(others if TAG in names else [])
         held = self._held()
         total = sum(found.size for found in held.values())
-        if total <= self._max_bytes:
-            return
-        for name in sorted(held, key=lambda name: held[name].mtime_ns):
-            self._remove(name)
-            self._count("evictions")
-            total -= held[name].size
-            if total <= TRIM_TO * self._max_bytes:
-                return
+        count = len(held)
+        if total > self._max_bytes or count > MOST_FRAMES:
+            for name in sorted(held, key=lambda name: held[name].mtime_ns):
+                if total <= TRIM_TO * self._max_bytes and count <= TRIM_TO * MOST_FRAMES:
+                    break
+                self._remove(name)
+                self._count("evictions")
+                total -= held[name].size
+                count -= 1
+        with self._lock:
+            self._room = self._max_bytes - total
+            self._puts_left = min(MOST_FRAMES - count, LOOK_AFTER)
 
     def _clear_away(self, foreign: list[str]) -> None:
         """Remove what dead writers left, and files of others if the folder is surely ours: made by this class."""

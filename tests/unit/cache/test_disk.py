@@ -225,7 +225,7 @@ class TestDamage:
         (folder / ".tiffin-0123456789abcdef.tmp").write_bytes(b"x")
         (folder / "sub").mkdir()
         assert_frame_equal(cache.get(("t", 1)), SMALL)
-        cache.put(("t", 2), SMALL)
+        DiskCache(folder, max_bytes=10**6).put(("t", 2), SMALL)
         assert sorted(path.name for path in folder.iterdir()) == sorted(
             [".lock", "CACHEDIR.TAG", "sub", *(p.name for p in frames_in(folder))]
         )
@@ -245,13 +245,39 @@ class TestDamage:
         temporary = folder / ".tiffin-0123456789abcdef.tmp"
         temporary.write_bytes(b"x")
         with cache._fs.lock(folder / disk.LOCK, shared=True):
-            cache.put(("t", 2), SMALL)
+            DiskCache(folder, max_bytes=10**6).put(("t", 2), SMALL)
             assert temporary.exists()
-        cache.put(("t", 3), SMALL)
+        DiskCache(folder, max_bytes=10**6).put(("t", 3), SMALL)
         assert not temporary.exists()
 
 
 class TestBound:
+    def test_the_number_of_frames_is_bounded_too(self, folder, monkeypatch):
+        monkeypatch.setattr(disk, "MOST_FRAMES", 10)
+        cache = DiskCache(folder, max_bytes=10**9)
+        for version in range(50):
+            assert cache.put(("t", version), SMALL)
+            assert len(frames_in(folder)) <= 10
+        assert cache.get(("t", 49)) is not None
+
+    def test_the_folder_is_not_looked_through_at_every_put(self, folder, monkeypatch):
+        cache = DiskCache(folder, max_bytes=10**9)
+        looks = []
+        trim = cache._trim
+        monkeypatch.setattr(cache, "_trim", lambda: looks.append(1) or trim())
+        for version in range(100):
+            cache.put(("t", version), SMALL)
+        assert len(looks) == 1
+
+    def test_what_another_process_puts_counts_as_well(self, folder, monkeypatch):
+        monkeypatch.setattr(disk, "LOOK_AFTER", 5)
+        size = len(sealed.encode("", SMALL))
+        cache, other = (DiskCache(folder, max_bytes=10 * size) for _ in range(2))
+        for version in range(20):
+            cache.put(("a", version), SMALL)
+            other.put(("b", version), SMALL)
+        assert len(frames_in(folder)) <= 10 + 2 * 5
+
     def test_the_least_recently_used_go_until_four_fifths_are_left(self, folder):
         clock = Clock()
         size = len(sealed.encode("", SMALL))
