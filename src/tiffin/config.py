@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, fields
 from datetime import timedelta
 from difflib import get_close_matches
 from fractions import Fraction
+from functools import cache
 from typing import TYPE_CHECKING, Any, Literal
 
 from tiffin.errors import InvalidInputError, did_you_mean
@@ -289,9 +290,11 @@ def author(environ: Mapping[str, str]) -> str:
     environ : mapping of str to str
         The environment.
     """
-    named = environ.get(ENVIRONMENT_PREFIX + "AUTHOR")
-    if named:
-        return named
+    return environ.get(ENVIRONMENT_PREFIX + "AUTHOR") or _user()
+
+
+@cache
+def _user() -> str:
     try:
         return getpass.getuser()
     except (OSError, KeyError):
