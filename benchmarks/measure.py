@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -25,8 +26,18 @@ class Result:
         return asdict(self)
 
 
-def alternately(rounds: int, *actions: Callable[[], object]) -> list[list[float]]:
+def alternately(rounds: int, *actions: Callable[[], object], settle: bool = False) -> list[list[float]]:
     """Time several actions in turn.
+
+    Parameters
+    ----------
+    rounds : int
+        How often each is timed.
+    *actions : callable
+        What is timed.
+    settle : bool
+        Whether to sync the disk before each: an action that syncs would otherwise pay for what the one before
+        left unsynced.
 
     Returns
     -------
@@ -36,6 +47,8 @@ def alternately(rounds: int, *actions: Callable[[], object]) -> list[list[float]
     taken: list[list[float]] = [[] for _ in actions]
     for number in range(rounds + 1):
         for action, times in zip(actions, taken, strict=True):
+            if settle:
+                os.sync()
             start = time.perf_counter()
             action()
             if number:

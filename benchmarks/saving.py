@@ -62,7 +62,7 @@ def _shape(folder: Path, rows: int, columns: int, rounds: int) -> Iterator[Resul
     def save_with_deltalake() -> None:
         deltalake.write_deltalake(folder / "delta", data, mode="overwrite")
 
-    ours, floor, plain, delta = alternately(rounds, save, write_and_sync, write_only, save_with_deltalake)
+    ours, floor, plain, delta = alternately(rounds, save, write_and_sync, write_only, save_with_deltalake, settle=True)
     # The goal: 1.5 times the write, and the syncs once.
     allowed = [1.5 * p + (f - p) for p, f in zip(plain, floor, strict=True)]
     share = ratio(ours, allowed)

@@ -23,7 +23,7 @@ from tiffin.tables.state import State, replay
 
 FOLDER = "_delta_log"
 _COMMIT_LENGTH = len("00000000000000000000.json")
-_SETTLED_NS = 50_000_000
+_SETTLED_NS = 20_000_000
 """A folder changed within this time may change again without a new mtime: file systems keep coarse time."""
 
 
@@ -312,7 +312,7 @@ class Log:
 
         Inodes and times do not tell: a table made in the place of a dropped one may be given the same.
         """
-        if not self.has(state.version) or self._read(state.version) != self._mark:
+        if not self._is_still(state):
             return self._open()
         while self.has(state.version + 1):
             self._mark = self._read(state.version + 1)
@@ -321,6 +321,12 @@ class Log:
             entry = decode_commit(self._mark, self._named(state.version + 1))
             state = state.apply(state.version + 1, entry)
         return state
+
+    def _is_still(self, state: State) -> bool:
+        try:
+            return self._read(state.version) == self._mark
+        except CorruptData:
+            return False
 
     def _named(self, version: int) -> str:
         return f"commit {version} of table {self.table}"

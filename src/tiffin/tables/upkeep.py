@@ -22,7 +22,7 @@ from tiffin.tables.saving import Change, Note, publish
 from tiffin.tables.state import State
 from tiffin.tables.table import Commit, Options, Table
 
-_SMALLEST_TIER = 1 << 20
+_SMALLEST_TIER = 64 << 10
 _VERSIONED = re.compile(r"\.?(\d{20})\.")
 """Names in the log folder that belong to a version."""
 

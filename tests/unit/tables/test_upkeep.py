@@ -6,11 +6,11 @@ from tiffin.tables.actions import Add
 from tiffin.tables.table import Options
 from tiffin.tables.upkeep import _due
 
-MB = 1 << 20
+UNIT = 64 << 10  # the largest size of the smallest tier
 
 
 def files(*sizes: float) -> list[Add]:
-    return [Add(path=f"{n}", size=int(size * MB), modification_time=0) for n, size in enumerate(sizes)]
+    return [Add(path=f"{n}", size=int(size * UNIT), modification_time=0) for n, size in enumerate(sizes)]
 
 
 @pytest.mark.parametrize(
@@ -25,8 +25,8 @@ def files(*sizes: float) -> list[Add]:
         ([2, 2, 2, 0.1, 0.1, 0.1, 0.1], 7),
         ([0.1, 0.1, 0.1, 500, 0.1], 0),
         ([500, 0.1, 0.1, 0.1, 0.1], 4),
-        ([100, 100, 100, 100], 4),
-        ([130, 130, 130, 130], 0),
+        ([1600, 1600, 1600, 1600], 4),
+        ([2100, 2100, 2100, 2100], 0),
     ],
 )
 def test_the_files_at_the_end_are_merged_when_enough_of_a_size_have_come_together(sizes, due):
