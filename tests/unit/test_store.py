@@ -159,6 +159,14 @@ def test_upsert_needs_keys_that_tell_rows_apart(store, frame, problem):
     assert len(store.history("g/t")) == 1
 
 
+def test_the_row_named_is_the_row_of_the_frame(store):
+    frame = pl.DataFrame(
+        {"id": [2, 1, 3], "at": [at(1), at(2), None]}, schema_overrides={"at": pl.Datetime("us", "UTC")}
+    )
+    with pytest.raises(ConstraintViolated, match="first in row 2"):
+        store.save("g/t", frame, entity="id", timestamp="at", mode="upsert")
+
+
 def test_upsert_without_an_entity_says_how_to_declare_one(store):
     with pytest.raises(InvalidInputError, match="declares no entity") as error:
         store.save("g/t", rows(1), mode="upsert")

@@ -183,9 +183,8 @@ def _present(spec: TableSpec, columns: Sequence[Column]) -> TableSpec:
 
 
 def _stored(table: Table, request: Save, spec: TableSpec) -> pl.DataFrame:
-    """Bring the frame into the form and order that it has in the files."""
-    stored = dtypes.to_stored(align(request.frame, spec, str(table.name)))
-    return _sorted(stored, spec)
+    """Bring the frame into the form that it has in the files, in its own order."""
+    return dtypes.to_stored(align(request.frame, spec, str(table.name)))
 
 
 def _sorted(stored: pl.DataFrame, spec: TableSpec) -> pl.DataFrame:
@@ -194,7 +193,7 @@ def _sorted(stored: pl.DataFrame, spec: TableSpec) -> pl.DataFrame:
 
 def _write(table: Table, request: Save, before: State | None, spec: TableSpec) -> Commit | None:
     """Write the files, then commit; None if the table was declared anew in between."""
-    stored = _stored(table, request, spec)
+    stored = _sorted(_stored(table, request, spec), spec)
     adds = datafiles.write(table.fs, table.folder, stored, spec, table.options.encoding)
     try:
         with table.log.committing():
