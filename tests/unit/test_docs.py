@@ -1,9 +1,13 @@
 """What the documents say is so: their code runs, their commands exist, their links lead somewhere."""
 
 import re
+import shlex
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
+
+from tiffin.cli.app import app
 
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = [
@@ -24,6 +28,16 @@ def test_python_in_the_documents_runs(document, tmp_path, monkeypatch):
     names: dict = {}
     for block in blocks(document, "python"):
         exec(compile(block, str(document), "exec"), names)
+
+
+def test_the_commands_of_the_readme_work_on_what_its_python_saved(tmp_path, monkeypatch):
+    test_python_in_the_documents_runs(ROOT / "README.md", tmp_path, monkeypatch)
+    commands = [shlex.split(line) for block in blocks(ROOT / "README.md", "sh") for line in block.splitlines()]
+    commands = [args for program, *args in commands if program == "tiffin"]
+    assert commands
+    for args in commands:
+        done = CliRunner().invoke(app, args, prog_name="tiffin", catch_exceptions=False)
+        assert done.exit_code == 0, done.output
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))

@@ -440,6 +440,18 @@ class TestFolders:
         assert files.sweep(LOCAL, tmp_path) == 1
         assert set(listed(tmp_path)) == names
 
+    def test_a_temporary_that_goes_away_while_sweeping_is_no_error(self):
+        class Racing(SimulatedFiles):
+            def remove(self, path: Path) -> None:
+                super().remove(path)
+                raise FileNotFoundError(2, "no such file", str(path))
+
+        fs = Racing()
+        for name in (TEMPORARY, TEMPORARY.replace("0", "1")):
+            fs.create(Path("/") / name, b"")
+        files.sweep(fs, Path("/"))
+        assert fs.names(Path("/")) == []
+
     def test_temporaries_are_of_the_kind_that_is_swept_and_their_names_do_not_repeat(self):
         class Dying(SimulatedFiles):
             def sync(self, path: Path) -> None:

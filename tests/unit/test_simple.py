@@ -70,7 +70,7 @@ def one(store, name="ratings", *args, **kwargs):
 def test_several_frames_come_back_as_they_were_saved(store):
     frames = {
         "texts": pd.DataFrame({"id": range(3), "title": ["a", None, "c"], "kind": pd.Categorical(["x", "y", "x"])}),
-        "numbers": pd.DataFrame({"small": pd.Series([1, 2], dtype="int8"), "none": [1.5, float("nan")]}),
+        "numbers": pd.DataFrame({"small": pd.Series([1, 2], dtype="int8"), "whole": pd.Series([1, 2], dtype="Int64")}),
     }
     paths = store.save_features("content", frames)
     assert {name: Path(path).is_dir() for name, path in paths.items()} == {"texts": True, "numbers": True}
@@ -280,7 +280,10 @@ def test_percentiles_are_of_the_newest_requests_and_the_mean_of_all():
             clock.now += seconds
 
     assert requests.stats()["p99_response_time"] == requests.stats()["avg_response_time"] == 0.0
-    for seconds in range(1, 101):
+    for seconds in (1, 2, 3):
+        request(seconds)
+    assert requests.stats()["p50_response_time"] == 2
+    for seconds in range(4, 101):
         request(seconds)
     stats = requests.stats()
     assert [stats[f"p{percent}_response_time"] for percent in (50, 95, 99)] == [50, 95, 99]

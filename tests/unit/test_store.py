@@ -410,6 +410,8 @@ def test_a_missing_table_suggests_the_near_one(store):
         store.read("user/rating")
     with pytest.raises(VersionNotFound, match="versions 0 to 0"):
         store.read("user/ratings@5")
+    with pytest.raises(VersionNotFound, match="versions 0 to 0"):
+        store.restore("user/ratings", 5)
 
 
 def test_a_symbolic_link_out_of_the_store_is_not_followed(store, tmp_path):
@@ -435,7 +437,8 @@ def test_a_base_path_that_is_a_file_is_refused(tmp_path):
 @pytest.mark.parametrize(
     "frame",
     [
-        pl.DataFrame(), pd.DataFrame(), pd.DataFrame({"a": [1]}, index=["x"]), pd.DataFrame([[1, 2]], columns=["a", "a"]),
+        pl.DataFrame(), pd.DataFrame(), pd.DataFrame({"a": [1]}, index=["x"]),
+        pd.DataFrame([[1, 2]], columns=["a", "a"]),
         pd.DataFrame({"a": [1, "x"]}), pd.DataFrame({1: [2]}), 7, "text", None, [1, 2], {"a": [1, 2], "b": [1]},
     ],
     ids=repr,

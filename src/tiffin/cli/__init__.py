@@ -18,6 +18,7 @@ Only what `--help` needs is imported at the top of the modules with commands; th
 needs it.
 """
 
+import io
 import sys
 
 __all__ = ["main"]
@@ -25,6 +26,10 @@ __all__ = ["main"]
 
 def main() -> None:
     """Run the program and exit."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            # A terminal that lacks a letter shows a question mark for it.
+            stream.reconfigure(errors="replace")
     try:
         from tiffin.cli.app import app
 

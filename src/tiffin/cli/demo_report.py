@@ -1,7 +1,10 @@
 """The report of `tiffin demo`, for people."""
 
+import os
 import shlex
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 from rich import box
 from rich.console import Group, RenderableType
@@ -31,14 +34,18 @@ def views(report: Report) -> Iterator[RenderableType]:
 
 def next_commands(store: str) -> list[str]:
     """List commands that work on the store that the demo made."""
+    called = Path(sys.argv[0])
+    # `make demo` calls the program by its path, in an environment that the shell does not know.
+    needs_path = called.name == "tiffin" and str(called.parent) not in os.get_exec_path()
+    program = shlex.quote(str(called)) if needs_path else "tiffin"
     where = f"--store {shlex.quote(store)}"
     return [
-        f"tiffin ls {where}",
-        f"tiffin read movie_ratings {where} --where 'weighted_rating >= 7'",
-        f"tiffin read user_preferences@0 {where} -o preferences.csv",
-        f"tiffin describe user_preferences {where}",
-        f"tiffin history {_INTERACTIONS} {where}",
-        f"tiffin doctor {where}",
+        f"{program} ls {where}",
+        f"{program} read movie_ratings {where} --where 'weighted_rating >= 7'",
+        f"{program} read user_preferences@0 {where} -o preferences.csv",
+        f"{program} describe user_preferences {where}",
+        f"{program} history {_INTERACTIONS} {where}",
+        f"{program} doctor {where}",
     ]
 
 
@@ -52,6 +59,7 @@ def _input(report: Report) -> Iterator[RenderableType]:
     yield Text()
     facts = Table.grid(padding=(0, 2))
     facts.add_column(style="cyan")
+    facts.add_column(overflow="fold")
     facts.add_row("movies", f"{report.movies:,}, {report.movies_from}")
     rated = f"{report.ratings:,} by {words.many(report.users, 'user')}, {report.ratings_from}"
     facts.add_row("ratings", rated)
@@ -63,7 +71,7 @@ def _input(report: Report) -> Iterator[RenderableType]:
         f"warm in {words.seconds(report.rebuild_s)}: {words.three_digits(report.movies_per_s)} movies/s",
     )
     facts.add_row("store", report.store)
-    yield Padding(facts, (0, 2))
+    yield Padding(facts, (0, 2), expand=False)
 
 
 def _figures_table(*columns: str) -> Table:
@@ -126,11 +134,11 @@ def _second_save(second: SecondSave) -> Iterator[RenderableType]:
     )
     yield Text()
     for found in second.diffs:
-        yield Padding(_change(found), (0, 2))
+        yield Padding(_change(found), (0, 2), expand=False)
         if found.columns:
-            yield Padding(shown.changed_columns(found, most=_COLUMNS_SHOWN), (0, 2))
+            yield Padding(shown.changed_columns(found, most=_COLUMNS_SHOWN), (0, 2), expand=False)
     yield Text()
-    yield Padding(Text.assemble("versions of ", (_INTERACTIONS, "bold")), (0, 2))
+    yield Padding(Text.assemble("versions of ", (_INTERACTIONS, "bold")), (0, 2), expand=False)
     yield from shown.versions(second.history)
 
 

@@ -89,6 +89,7 @@ def views(found: Examination) -> Iterator[RenderableType]:
     """Show for people what was found."""
     facts = Table.grid(padding=(0, 2))
     facts.add_column(style="cyan")
+    facts.add_column(overflow="fold")
     for name, version in found.versions.items():
         facts.add_row(name, version or Text("not installed", style="dim"))
     facts.add_row("system", found.system)
@@ -103,6 +104,7 @@ def views(found: Examination) -> Iterator[RenderableType]:
     yield Text()
     settings = Table.grid(padding=(0, 2))
     settings.add_column(style="dim")
+    settings.add_column(overflow="fold")
     for name, value in found.settings.items():
         settings.add_row(name, str(value))
     yield settings

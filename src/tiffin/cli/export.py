@@ -5,7 +5,6 @@ import contextlib
 import gzip
 import io
 import os
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO, cast
@@ -13,11 +12,10 @@ from typing import BinaryIO, cast
 import msgspec
 import polars as pl
 
-from tiffin.cli.formats import Format
-from tiffin.cli.run import make_interruptible
+from tiffin.cli.formats import STREAM, Format
+from tiffin.cli.run import make_interruptible, standard_output
 from tiffin.errors import StorageError
 
-STREAM = "-"
 _ROWS_AT_ONCE = 10_000
 
 
@@ -41,8 +39,9 @@ def write(frame: pl.DataFrame, name: str, form: Format) -> None:
     """
     if name == STREAM:
         make_interruptible()
-        _write(frame, sys.stdout.buffer, form)
-        sys.stdout.buffer.flush()
+        with standard_output() as stream:
+            _write(frame, stream, form)
+            stream.flush()
         return
     with _replacing(name) as file:
         if not name.endswith(".gz"):

@@ -5,6 +5,9 @@ from pathlib import PurePath
 
 from tiffin.errors import InvalidInputError
 
+STREAM = "-"
+"""Stands for standard input or output where a file is named."""
+
 
 class Format(StrEnum):
     """A format that tables are read from and written to."""

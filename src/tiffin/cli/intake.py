@@ -3,6 +3,7 @@
 import contextlib
 import gzip
 import io
+import re
 import sys
 import zlib
 from collections.abc import Collection, Iterator, Mapping
@@ -16,12 +17,13 @@ import pyarrow as pa
 import pyarrow.csv
 
 from tiffin import frames
-from tiffin.cli.formats import Format, format_of, sniff
+from tiffin.cli.formats import STREAM, Format, format_of, sniff
 from tiffin.cli.run import make_interruptible
 from tiffin.errors import InvalidInputError, StorageError, did_you_mean
 
-STREAM = "-"
 _PIECE = 1 << 20
+_LARGEST_CSV = (1 << 31) - 2
+"""Bytes; PyArrow counts those of a block with 32 bits."""
 _GZIP = b"\x1f\x8b"
 _ISO_DAY = r"^\d{4}-\d\d-\d\d"
 
@@ -262,6 +264,12 @@ def _whole(texts: pl.Series) -> pl.Series | None:
 
 def _csv_frame(data: bytes, texts: Collection[str]) -> pl.DataFrame:
     header = next(iter(data[: 1 << 16].splitlines()), b"")
+    _check_separator(header)
+    if len(data) > _LARGEST_CSV:
+        raise InvalidInputError(
+            f"the CSV holds {len(data):,} bytes; at most {_LARGEST_CSV:,} can be read at once",
+            hint="save it in parts with --mode append, or as Parquet",
+        )
     table = pyarrow.csv.read_csv(
         io.BytesIO(data),
         # One block, so that the types are inferred from the whole file and not from its first megabyte.
@@ -274,7 +282,23 @@ def _csv_frame(data: bytes, texts: Collection[str]) -> pl.DataFrame:
             quoted_strings_can_be_null=False,
         ),
     )
+    for field in table.schema:
+        if pa.types.is_binary(field.type):
+            raise InvalidInputError(
+                f"column {field.name!r} of the CSV holds text that is not UTF-8", hint="convert it: iconv -t UTF-8"
+            )
     return frames.ingest(table).frame
+
+
+def _check_separator(header: bytes) -> None:
+    """Refuse a file that would be read as one column of everything."""
+    bare = re.sub(rb'"[^"]*"', b"", header)
+    for separator in (";", "\t", "|"):
+        if b"," not in bare and separator.encode() in bare:
+            raise InvalidInputError(
+                f"the columns of the CSV seem to be separated by {separator!r}",
+                hint="separate them by commas; a name that holds other signs stands in double quotes",
+            )
 
 
 def _plain(column: pl.Series) -> pl.Series:
@@ -290,7 +314,7 @@ def _json_rows(data: bytes, *, lines: bool) -> list[Any]:
     decoder = msgspec.json.Decoder()
     rows = decoder.decode_lines(data) if lines else decoder.decode(data)
     if not isinstance(rows, list):
-        raise InvalidInputError(f"the JSON holds a {type(rows).__name__}", hint="give an array of records: [{…}, {…}]")
+        raise InvalidInputError("the JSON is not an array", hint="give an array of records: [{…}, {…}]")
     return rows
 
 

@@ -29,7 +29,7 @@ def tmdb(
     ctx: typer.Context,
     file: Annotated[
         str | None,
-        typer.Argument(metavar="[FILE]", help="Movies in TMDB's shape: CSV, Parquet, JSON or JSON lines, also .gz."),
+        typer.Argument(metavar="FILE", help="Movies in TMDB's shape: CSV, Parquet, JSON or JSON lines, also .gz."),
     ] = None,
     *,
     synthetic: Annotated[

@@ -48,7 +48,7 @@ ReferenceArgument = Annotated[
 ]
 AnyTableArgument = Annotated[
     str | None,
-    typer.Argument(metavar="[TABLE]", help="group/name; all tables if left out.", autocompletion=complete_table),
+    typer.Argument(metavar="TABLE", help="group/name; all tables if left out.", autocompletion=complete_table),
 ]
 FormatOption = Annotated[
     Format | None, typer.Option("--format", help="Format of the file, where its name does not tell.")

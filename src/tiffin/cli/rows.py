@@ -10,7 +10,7 @@ from rich.text import Text
 
 from tiffin.cli import words
 from tiffin.cli.conditions import Condition, comparison, parse_condition
-from tiffin.cli.formats import Format, format_of
+from tiffin.cli.formats import STREAM, Format, format_of
 from tiffin.cli.options import (
     FormatOption,
     JsonOption,
@@ -32,7 +32,6 @@ if TYPE_CHECKING:
     from tiffin.frames import FeatureFrame
     from tiffin.tables.table import Commit
 
-STREAM = "-"
 FIRST_ROWS = 20
 """Rows that people are shown unless they say how many."""
 

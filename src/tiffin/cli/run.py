@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from functools import cached_property
 from pathlib import Path
-from typing import NamedTuple
+from typing import BinaryIO, NamedTuple
 
 import typer
 from rich.console import Console, RenderableType
@@ -16,7 +16,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn
 from rich.text import Text
 
 import tiffin
-from tiffin.errors import TiffinError
+from tiffin.errors import StorageError, TiffinError
 
 WIDTH_OF_A_FILE = 120
 """Columns to use where the output is not a terminal, which would know how many it has."""
@@ -68,12 +68,13 @@ class Run:
         *views : text or rich renderable
             The same for people.
         """
-        if self.as_json:
-            sys.stdout.write(to_json(document))
-            sys.stdout.flush()
-            return
-        for view in views:
-            self.out.print(view)
+        with standard_output() as stream:
+            if self.as_json:
+                stream.write(to_json(document))
+                stream.flush()
+                return
+            for view in views:
+                self.out.print(view)
 
     def progress(self, unit: str) -> Progress:
         """Return a progress bar on standard error, shown only on a terminal and gone when done."""
@@ -96,7 +97,7 @@ class Run:
         """Print an error on standard error."""
         if self.as_json:
             body = {"code": error.code, "message": error.message, "hint": error.hint}
-            sys.stderr.write(to_json({"error": body}))
+            sys.stderr.buffer.write(to_json({"error": body}))
             return
         self.err.print(Text.assemble(("error: ", "bold red"), error.message), soft_wrap=True)
         if error.hint:
@@ -141,11 +142,25 @@ def make_interruptible() -> None:
     signal.siginterrupt(signal.SIGINT, True)
 
 
-def to_json(document: object) -> str:
-    """Write a document as indented JSON, with a line break at its end."""
+@contextlib.contextmanager
+def standard_output() -> Iterator[BinaryIO]:
+    """Give standard output as a stream of bytes; an error of ours says that it cannot be written."""
+    try:
+        yield sys.stdout.buffer
+    except BrokenPipeError:
+        # The reader has seen enough: Typer ends the program without a word.
+        raise
+    except OSError as error:
+        raise StorageError(
+            f"cannot write standard output: {error.strerror or error}", hint="see where it is redirected to"
+        ) from error
+
+
+def to_json(document: object) -> bytes:
+    """Write a document as indented JSON, in UTF-8 as JSON is, with a line break at its end."""
     import msgspec
 
-    return msgspec.json.format(msgspec.json.encode(document), indent=2).decode() + "\n"
+    return msgspec.json.format(msgspec.json.encode(document), indent=2) + b"\n"
 
 
 def _console(*, stderr: bool) -> Console:

@@ -28,7 +28,7 @@ def init(ctx: typer.Context, store: StoreOption = None, as_json: JsonOption = Fa
 @commands.command(rich_help_panel="Tables", epilog=example("tiffin ls", "tiffin ls user --json"))
 def ls(
     ctx: typer.Context,
-    group: Annotated[str | None, typer.Argument(metavar="[GROUP]", help="Only the tables of this group.")] = None,
+    group: Annotated[str | None, typer.Argument(metavar="GROUP", help="Only the tables of this group.")] = None,
     store: StoreOption = None,
     as_json: JsonOption = False,
 ) -> None:

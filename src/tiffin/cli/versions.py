@@ -34,10 +34,10 @@ def diff(
     ctx: typer.Context,
     reference: ReferenceArgument,
     old: Annotated[
-        int | None, typer.Argument(metavar="[OLD]", help="Version to compare with; the last but one if left out.")
+        int | None, typer.Argument(metavar="OLD", help="Version to compare with; the last but one if left out.")
     ] = None,
     new: Annotated[
-        int | None, typer.Argument(metavar="[NEW]", help="Version to compare; the newest if left out.")
+        int | None, typer.Argument(metavar="NEW", help="Version to compare; the newest if left out.")
     ] = None,
     *,
     store: StoreOption = None,

@@ -62,6 +62,7 @@ def description(info: TableInfo) -> Iterator[RenderableType]:
         yield Text(info.description, style="italic")
     facts = Table.grid(padding=(0, 2))
     facts.add_column(style="cyan")
+    facts.add_column(overflow="fold")
     for name, value in _facts(info):
         facts.add_row(name, value)
     yield facts
@@ -101,7 +102,7 @@ def versions(commits: Sequence[Commit]) -> Iterator[RenderableType]:
         if commit.rows is not None:
             line.append(f"  {words.many(commit.rows, 'row')}")
         yield line.append(_change(commit.rows_added, commit.rows_removed))
-        yield Padding(Text(" · ").join(_notes(commit)), (0, 0, 0, 9))
+        yield Padding(Text(" · ").join(_notes(commit)), (0, 0, 0, 9), expand=False)
 
 
 def _notes(commit: Commit) -> Iterator[Text]:
@@ -131,6 +132,7 @@ def difference(diff: Diff) -> Iterator[RenderableType]:
         return
     facts = Table.grid(padding=(0, 2))
     facts.add_column(style="cyan")
+    facts.add_column(overflow="fold")
     matched = f"matched by {', '.join(diff.key)}" if diff.key else "compared as whole rows"
     facts.add_row("rows", f"{diff.rows_old:,} → {diff.rows_new:,} ({matched})")
     facts.add_row("added", Text(f"{diff.rows_added:,}", style="green" if diff.rows_added else "dim"))

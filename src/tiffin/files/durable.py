@@ -202,7 +202,9 @@ def sweep(fs: FileSystem, folder: Path) -> int:
     with translated(folder, doing="sweep"):
         temporaries = [name for name in fs.names(folder) if _TEMPORARY.fullmatch(name)]
         for name in temporaries:
-            fs.remove(folder / name)
+            # Checkpoints are written without that lock: theirs may be gone by now.
+            with contextlib.suppress(FileNotFoundError):
+                fs.remove(folder / name)
     return len(temporaries)
 
 

@@ -334,6 +334,7 @@ def restore(table: Table, version: int, note: Note) -> Commit:
     CommitConflict
         Writers that do not know the table's lock never let this one through.
     """
+    table.log.at(version)  # tells a version that never was from one that was vacuumed
     with table.leased(version), table.log.writing(), table.log.committing():
         while True:
             now, old = table.log.require(), table.log.at(version)

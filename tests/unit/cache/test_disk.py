@@ -43,7 +43,7 @@ def frames_in(folder: Path) -> list[Path]:
 
 def every_dtype() -> dict[str, pl.Series]:
     days = [dt.date(2020, 2, 29), None, dt.date(1, 1, 1)]
-    moments = [dt.datetime(2020, 1, 1, 1), None, None]  # noqa: DTZ001 - one dtype has no zone
+    moments = [dt.datetime(2020, 1, 1, 1), None, None]
     pair = pl.Struct({"a": pl.Int8, "b": pl.Categorical})
     return {
         **{str(t): pl.Series([1, None, 0], dtype=t) for t in sorted(pl.datatypes.group.INTEGER_DTYPES, key=str)},

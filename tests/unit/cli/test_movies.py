@@ -169,6 +169,19 @@ class TestDemo:
             assert program == "tiffin"
             cli(*args)
 
+    @pytest.mark.parametrize(
+        ("called", "program"),
+        [
+            ("the env/bin/tiffin", "'the env/bin/tiffin'"),
+            ("/on/path/tiffin", "tiffin"),
+            ("/src/tiffin/__main__.py", "tiffin"),
+        ],
+    )
+    def test_it_names_the_program_as_the_shell_finds_it(self, monkeypatch, called, program):
+        monkeypatch.setenv("PATH", "/on/path")
+        monkeypatch.setattr("sys.argv", [called])
+        assert all(command.startswith(f"{program} ") for command in demo_report.next_commands("x"))
+
     def test_without_a_disk_cache_it_says_so(self, cli, monkeypatch):
         monkeypatch.setenv("TIFFIN_DISK_CACHE_BYTES", "0")
         told = cli.json("demo", *GIVEN)

@@ -192,6 +192,31 @@ def test_an_expected_version_that_is_not_there_is_a_conflict(cli):
     assert "version" in failed.stderr
 
 
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (b"a;b\n1;2\n", "separated by ';'"),
+        (b"a\tb\n1\t2\n", "separated by"),
+        (b"name,n\n\xe9t\xe9,1\n", "'name' of the CSV holds text that is not UTF-8"),
+        (b'{"a": 1}', "not an array"),
+    ],
+)
+def test_a_file_of_another_kind_is_not_saved_as_something_else(cli, given, said):
+    form = "json" if given.startswith(b"{") else "csv"
+    assert said in cli("save", "t/x", "-", "--format", form, given=given, status=1).stderr
+    assert "t/x" not in [table["table"] for table in cli.json("ls")["tables"]]
+
+
+def test_a_quoted_name_may_hold_a_semicolon(cli):
+    cli("save", "t/x", "-", given='"a;b"\n1\n')
+    assert stored("t/x").columns == ["a;b"]
+
+
+def test_a_csv_too_large_for_one_block_is_a_clear_error(cli, monkeypatch):
+    monkeypatch.setattr("tiffin.cli.intake._LARGEST_CSV", 10)
+    assert "at most 10" in cli("save", "t/x", "-", given="a,b\n1,2\n3,4\n", status=1).stderr
+
+
 class TestRead:
     def test_conditions_must_all_hold(self, cli):
         rows = cli.json("read", "user/ratings", "--where", "mean >= 4", "--where", "user_id in 4,5,9")["rows"]

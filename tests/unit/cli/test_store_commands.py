@@ -58,6 +58,11 @@ class TestTables:
         assert "Float64" in shown
         assert "0 to 1 can be read" in shown
 
+    def test_a_narrow_terminal_cuts_nothing_off(self, cli, monkeypatch):
+        monkeypatch.setenv("COLUMNS", "30")
+        folder = cli.json("describe", "ratings")["path"]
+        assert folder in "".join(cli("describe", "ratings").stdout.split())
+
     def test_drop_needs_a_yes_where_nobody_can_be_asked(self, cli):
         refused = cli("drop", "user/ratings", status=2)
         assert "--yes" in refused.stderr
@@ -203,6 +208,22 @@ class TestEnds:
                 process.stdout.read(10)
                 process.stdout.close()
                 assert process.stderr.read() == b""
+
+    @pytest.mark.parametrize("args", [("ls",), ("ls", "--json"), ("read", "user/ratings")])
+    def test_an_answer_that_cannot_be_written_is_an_error_of_ours(self, cli, args):
+        with Path("/dev/full").open("wb") as full:
+            done = subprocess.run(
+                command(*args), stdout=full, stderr=subprocess.PIPE, env=environment(), timeout=60, check=False
+            )
+        assert done.returncode == 1
+        assert b"cannot write standard output: No space left on device" in done.stderr
+        assert b"Traceback" not in done.stderr
+
+    def test_a_terminal_without_our_letters_gets_an_answer(self, cli, monkeypatch):
+        monkeypatch.setenv("PYTHONIOENCODING", "ascii")
+        cli("save", "t/x", "-", "-m", "größer", given="name\nnämé\n")
+        assert b"gr??er" in cli.process("history", "t/x").stdout
+        assert json.loads(cli.process("read", "t/x", "--json").stdout)["rows"] == [{"name": "nämé"}]
 
     def test_an_interrupt_ends_quietly_with_130(self, cli):
         args = command("save", "t/x", "-", "--format", "csv")

@@ -131,7 +131,8 @@ def test_keys_that_cannot_serve_are_refused(said, error):
 def test_what_a_table_declares_survives_its_metadata():
     made = TableSpec(
         columns=(
-            Column("id", pl.UInt64()), Column("at", pl.Datetime("ns", "Asia/Seoul"), "datetime64[ns, Asia/Seoul]", "when"),
+            Column("id", pl.UInt64()),
+            Column("at", pl.Datetime("ns", "Asia/Seoul"), "datetime64[ns, Asia/Seoul]", "when"),
             Column("made", pl.Date()), Column("kind", pl.Enum(["b", "a"])), Column("x", pl.List(pl.UInt8())),
         ),
         entity=("id",), timestamp="at", created="made", ttl=timedelta(days=30, microseconds=1), partition_by=("kind",),

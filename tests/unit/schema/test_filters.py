@@ -50,7 +50,8 @@ def test_a_filter_selects_what_it_says(where, ids):
 @pytest.mark.parametrize(
     "where",
     [
-        ("id", "~", 1), ("id",), [], "id > 1", 5, [("id", ">", 1), [("id", ">", 1)]], ("at", ">", "soon"), pl.col("id") + 1,
+        ("id", "~", 1), ("id",), [], "id > 1", 5, [("id", ">", 1), [("id", ">", 1)]], ("at", ">", "soon"),
+        pl.col("id") + 1,
         ("id", "in", "abc"), ("id", ">"), ("id", "==", "x"),
     ],
 )  # fmt: skip
