@@ -447,7 +447,14 @@ def test_a_frame_that_cannot_be_kept_changes_nothing(store, frame):
     with pytest.raises(InvalidInputError) as error:
         store.save("g/t", frame)
     assert error.value.message
-    assert store.tables() == []
+    assert not (store.path / "features").exists()
+
+
+@pytest.mark.parametrize("said", [{"ttl": timedelta(days=1)}, {"entity": "nope"}, {"mode": "upsert"}])
+def test_a_refused_first_save_leaves_nothing_behind(store, said):
+    with pytest.raises(InvalidInputError):
+        store.save("g/t", rows(1), **said)
+    assert not (store.path / "features").exists()
 
 
 def test_infinite_values_and_nan_are_values(store):

@@ -101,20 +101,32 @@ def save(table: Table, request: Save) -> Commit:
         The version is there, but whether it survives a power loss is not known.
     """
     for _ in range(_ATTEMPTS):
-        before = table.prepare()
-        # Not found: another process dropped the table after its folders were made. They are made again.
-        with contextlib.suppress(TableNotFound), table.log.writing():
-            _check_expected(table, before, request)
-            spec = _spec(table, before, request)
-            wider = request.mode == "append" and before is not None and widened(before.spec, spec)
-            rewrites = wider or request.mode == "upsert"
-            commit = _rewrite(table, request) if rewrites else _write(table, request, before, spec)
+        before = table.log.latest()
+        _check_expected(table, before, request)
+        spec = _spec(table, before, request)
+        # What cannot be saved is refused here, before a folder is made.
+        stored = _stored(table, request, spec)
+        if request.mode == "upsert":
+            _check_keys(stored, spec, str(table.name))
+        # Not found: another process dropped the table meanwhile. Its folders are made again.
+        with contextlib.suppress(TableNotFound):
+            commit = _commit(table, request, before, spec, stored)
             if commit is not None:
                 return commit
     raise CommitConflict(
         f"table {table.name} changed {_ATTEMPTS} times while this save was prepared",
         hint="try again when it is quieter",
     )
+
+
+def _commit(table: Table, request: Save, before: State | None, spec: TableSpec, stored: pl.DataFrame) -> Commit | None:
+    """Commit what was prepared for the version before; None if the table was declared anew in between."""
+    table.prepare(before)
+    with table.log.writing():
+        wider = request.mode == "append" and before is not None and widened(before.spec, spec)
+        if wider or request.mode == "upsert":
+            return _rewrite(table, request, spec)
+        return _write(table, request, before, spec, _sorted(stored, spec))
 
 
 def narrow(frame: pl.DataFrame) -> tuple[pl.DataFrame, tuple[str, ...]]:
@@ -191,9 +203,8 @@ def _sorted(stored: pl.DataFrame, spec: TableSpec) -> pl.DataFrame:
     return stored.sort(spec.order, maintain_order=True) if spec.order else stored
 
 
-def _write(table: Table, request: Save, before: State | None, spec: TableSpec) -> Commit | None:
+def _write(table: Table, request: Save, before: State | None, spec: TableSpec, stored: pl.DataFrame) -> Commit | None:
     """Write the files, then commit; None if the table was declared anew in between."""
-    stored = _sorted(_stored(table, request, spec), spec)
     adds = datafiles.write(table.fs, table.folder, stored, spec, table.options.encoding)
     try:
         with table.log.committing():
@@ -219,14 +230,14 @@ def _write(table: Table, request: Save, before: State | None, spec: TableSpec) -
         raise
 
 
-def _rewrite(table: Table, request: Save) -> Commit | None:
+def _rewrite(table: Table, request: Save, expected: TableSpec) -> Commit | None:
     """Work out, under the lock, which files must be written anew, and commit; None if overtaken all the same."""
     with table.log.committing():
         now = table.log.latest()
         _check_expected(table, now, request)
         spec = _spec(table, now, request)
         fresh = _stored(table, request, spec)
-        if request.mode == "upsert":
+        if request.mode == "upsert" and spec != expected:
             _check_keys(fresh, spec, str(table.name))
         kept, removes, replaced = _kept_rows(table, now, spec, fresh, request.mode)
         rows = _sorted(pl.concat([*kept, fresh]), spec)
@@ -339,6 +350,7 @@ def publish(table: Table, now: State | None, change: Change, operation: str, not
         ),
     )
     state = table.log.publish(now, info, actions)
+    state.know(change.spec)
     return table.describe_entry(state.version, Entry(info, ()))
 
 

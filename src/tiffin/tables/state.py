@@ -37,6 +37,10 @@ class State:
         metadata = self.metadata
         return from_metadata(metadata.schema_string, metadata.configuration, metadata.partition_columns, self.table)
 
+    def know(self, spec: TableSpec) -> None:
+        """Take the spec from one who knows it, instead of parsing it from the metadata."""
+        self.__dict__["spec"] = spec
+
     @cached_property
     def rows(self) -> int | None:
         """Number of rows; None if a writer of some file did not count them."""
@@ -83,7 +87,7 @@ def replay(table: str, version: int, timestamp: int, actions: Iterable[Action], 
     state = State(table, version, timestamp, protocol, metadata, files)
     if before and before.metadata is metadata:
         # The spec hangs on the metadata alone: do not parse it again for every version.
-        state.__dict__["spec"] = before.spec
+        state.know(before.spec)
     return state
 
 

@@ -122,24 +122,22 @@ class Table:
         self.data = DataFiles(fs, folder, str(name), verify=options.verify)
         self._prepared = False
 
-    def prepare(self) -> State | None:
+    def prepare(self, state: State | None) -> None:
         """Make the table's folders, durably, unless a version shows that they are; sweep up after dead writers.
 
-        Returns
-        -------
-        State or None
+        Parameters
+        ----------
+        state : State or None
             The newest version, if there is one.
         """
-        state = self.log.latest() if self._prepared else None
-        if state is None:
-            make_folders(self.fs, self.log.folder)
-            with self.log.writing(shared=False, wait=False) as alone:
-                if alone:
-                    sweep(self.fs, self.log.folder)
-                    sweep(self.fs, self.folder)
-            self._prepared = True
-            state = self.log.latest()
-        return state
+        if state is not None and self._prepared:
+            return
+        make_folders(self.fs, self.log.folder)
+        with self.log.writing(shared=False, wait=False) as alone:
+            if alone:
+                sweep(self.fs, self.log.folder)
+                sweep(self.fs, self.folder)
+        self._prepared = True
 
     def read(self, state: State, selection: Selection = Selection()) -> pl.DataFrame:
         """Read rows of one version.
@@ -209,12 +207,15 @@ class Table:
         """Take a shared lock on the lease of a version; None where this process may not write."""
         leases = self.folder / ".leases"
         try:
-            with translated(leases, doing="look at"):
-                is_missing = self.fs.stat(leases) is None
-            if is_missing:
-                make_folders(self.fs, leases)
+            with translated(leases, doing="make"):
+                if self.fs.stat(leases) is None:
+                    # Not durable: after a power cut nobody reads any more.
+                    with contextlib.suppress(FileExistsError):
+                        self.fs.make_folder(leases)
             held.enter_context(self.fs.lock(leases / str(version), shared=True))
         except StorageError as error:
+            if isinstance(error.__cause__, FileNotFoundError):
+                raise TableNotFound(f"table {self.name} was dropped meanwhile", table=str(self.name)) from error
             # Who may not write here can still read; a vacuum may then end the reading with an error.
             if not is_read_only(error):
                 raise

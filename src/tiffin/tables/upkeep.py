@@ -54,7 +54,9 @@ def after_commit(table: Table, commit: Commit) -> Commit:
     due = commit.version > 0 and commit.version % table.options.checkpoint_every == 0
     try:
         if due:
-            write_checkpoint(table, table.log.at(commit.version))
+            # As a writer: or another process' sweep could take the unfinished file for a dead one's.
+            with table.log.writing():
+                write_checkpoint(table, table.log.at(commit.version))
         if commit.operation == "append":
             compact(table, only_if_due=True)
         if due and table.options.keep_versions is not None:
