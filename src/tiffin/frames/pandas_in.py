@@ -56,8 +56,8 @@ def from_pandas(frame: Any) -> tuple[pl.DataFrame, dict[str, str]]:
     """
     _check_axes(frame)
     columns, origins = [], {}
-    for position, name in enumerate(frame.columns):
-        column, origin = _from_column(name, frame.iloc[:, position])
+    for name, values in frame.items():
+        column, origin = _from_column(name, values)
         columns.append(column)
         if origin:
             origins[name] = PREFIX + origin
