@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import io
 import os
+import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from types import TracebackType
@@ -108,7 +109,7 @@ class SimpleFeatureStore:
         is_on = settings.memory_cache_bytes and settings.memory_cache_entries
         self.cache = StoreCache(self.store) if is_on else None
         self._requests = Requests()
-        _wake_polars()
+        _wake()
 
     def save_features(
         self, feature_group: str, features: Mapping[str, Any], *, entity: str | Sequence[str] | None = None
@@ -271,10 +272,13 @@ class SimpleFeatureStore:
 
 
 @functools.cache
-def _wake_polars() -> None:
-    """Let Polars start its threads, which takes it 5 ms: when a store is opened, not in the first save or read."""
+def _wake() -> None:
+    """Let Polars start its threads, and pandas too if the program uses it: now, not in the first save or read."""
+    frame = pl.DataFrame({str(number): [float(number)] for number in range(8)})
+    if "pandas" in sys.modules:
+        frame = frames.ingest(FeatureFrame(frame).to_pandas()).frame
     buffer = io.BytesIO()
-    pl.DataFrame({"nothing": [0]}).write_parquet(buffer)
+    frame.write_parquet(buffer)
     pl.scan_parquet(buffer.getvalue()).collect()
 
 
