@@ -22,6 +22,10 @@ from tiffin.tables.state import State
 from tiffin.tables.table import Selection, Table
 
 
+_WORTH_A_FILE_BYTES = 128 << 10
+"""Below this size a frame is decoded from Parquet in about a millisecond: not worth a file in the disk cache."""
+
+
 @dataclass(frozen=True)
 class Question:
     """Which rows and columns a caller asks for, in the caller's words."""
@@ -160,7 +164,7 @@ class Reader:
         if known is not None:
             return known if selection.columns is None else known.select(selection.columns)
         frame = table.read(state, selection)
-        if self.disk is not None and selection.columns is None:
+        if self.disk is not None and selection.columns is None and frame.estimated_size() >= _WORTH_A_FILE_BYTES:
             self.disk.put_later(_disk_key(state), frame)
         return frame
 

@@ -157,7 +157,10 @@ class TestDamage:
                 store.opened().read(TABLE)
             path.write_bytes(data)
 
-    def test_a_damaged_file_of_the_disk_cache_is_not_used(self, store: Damaged, figure: Callable[[str], None]):
+    def test_a_damaged_file_of_the_disk_cache_is_not_used(
+        self, store: Damaged, figure: Callable[[str], None], monkeypatch
+    ):
+        monkeypatch.setattr("tiffin.reading._WORTH_A_FILE_BYTES", 0)
         with store.opened(disk_cache_bytes="64MB") as warm:
             warm.read(TABLE)
         (path,) = (store.path / "cache").rglob("*.arrow")

@@ -251,7 +251,8 @@ def test_settings_that_are_not_named_are_left_to_the_store(tmp_path, monkeypatch
 # The report
 
 
-def test_the_report_counts_requests_errors_and_what_is_stored(store):
+def test_the_report_counts_requests_errors_and_what_is_stored(store, monkeypatch):
+    monkeypatch.setattr("tiffin.reading._WORTH_A_FILE_BYTES", 0)
     store.save_features("user", {"ratings": ratings(1, 2)})
     store.save_features("content", {"ratings": ratings(1), "genres": ratings(3)})
     for _ in range(3):

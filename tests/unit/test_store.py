@@ -278,17 +278,17 @@ def test_a_partition_value_that_cannot_be_one_is_refused(store):
 
 def test_rows_and_columns_are_selected_alike_from_files_memory_and_disk(store):
     frame = pl.DataFrame(
-        {"id": range(1000), "x": [n % 7 for n in range(1000)], "u": pl.Series(range(1000), dtype=pl.UInt16)}
+        {"id": range(9000), "x": [n % 7 for n in range(9000)], "u": pl.Series(range(9000), dtype=pl.UInt16)}
     )
     store.save("g/t", frame, entity="id")
     questions = [
         {"columns": ["x", "id"]},
         {"where": ("x", "==", 3), "limit": 5, "offset": 2},
-        {"where": ("u", ">=", 990), "columns": ["id"]},
+        {"where": ("u", ">=", 8990), "columns": ["id"]},
         {"where": [("u", "<", 100), ("x", ">", 5)], "columns": ["id", "u"], "limit": 3},
         {"entities": [5, 990, 4], "columns": ["u"]},
         {"entities": ["7"], "where": pl.col("x") == 0},
-        {"limit": 3, "offset": 998},
+        {"limit": 3, "offset": 8998},
         {"limit": 0},
     ]
     uncached = [store.read("g/t", use_cache=False, **question).to_polars() for question in questions]
@@ -299,6 +299,8 @@ def test_rows_and_columns_are_selected_alike_from_files_memory_and_disk(store):
     for question, expected, memory in zip(questions, uncached, cached, strict=True):
         assert_frame_equal(memory, expected)
         assert_frame_equal(on_disk.read("g/t", **question).to_polars(), expected)
+    assert on_disk.stats().disk_cache["misses"] == 0
+    assert on_disk.stats().disk_cache["hits"] > 0
     assert uncached[0].columns == ["x", "id"]
     assert uncached[4]["u"].to_list() == [4, 5, 990]
 
@@ -363,6 +365,15 @@ def test_a_second_read_comes_from_memory_and_says_so(store):
     assert (figures["hits"], figures["misses"]) == (4, 1)
     store.save("g/t", rows(2))
     assert ids(store.read("g/t")) == [2]
+
+
+def test_a_small_table_is_not_worth_a_file_in_the_disk_cache(store):
+    store.save("g/small", rows(1))
+    store.save("g/large", rows(*range(20_000)))
+    store.read("g/small")
+    store.read("g/large")
+    store.close()
+    assert store.stats().disk_cache["size"] == 1
 
 
 def test_caches_can_be_turned_off(tmp_path):

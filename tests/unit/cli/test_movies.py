@@ -124,7 +124,8 @@ class TestTmdb:
 
 
 class TestDemo:
-    def test_the_report_tells_what_is_in_the_store(self, cli):
+    def test_the_report_tells_what_is_in_the_store(self, cli, monkeypatch):
+        monkeypatch.setattr("tiffin.reading._WORTH_A_FILE_BYTES", 0)
         told = cli.json("demo", *GIVEN)
         store = FeatureStore("demo_store")
         assert tables("demo_store") == sorted(each["table"] for each in told["tables"])
