@@ -1,8 +1,9 @@
 """Reading a version of a table through the caches.
 
 The version is part of every key, so a cached frame is never stale and nothing is ever invalidated. Memory holds whole
-versions (and columns of them that were asked for); the disk cache holds whole versions, decoded. A read of a few rows
-uses a version that is in memory or on the disk already, and otherwise fetches just those rows from the Parquet files.
+versions (and columns of them that were asked for); the disk cache holds whole versions, decoded, unless they are
+small. A read of a few rows uses a version that is in memory or on the disk already, and otherwise fetches just those
+rows from the Parquet files.
 """
 
 from __future__ import annotations
@@ -20,7 +21,6 @@ from tiffin.frames import FeatureFrame, ingest
 from tiffin.schema import filters
 from tiffin.tables.state import State
 from tiffin.tables.table import Selection, Table
-
 
 _WORTH_A_FILE_BYTES = 128 << 10
 """Below this size a frame is decoded from Parquet in about a millisecond: not worth a file in the disk cache."""

@@ -26,7 +26,9 @@ def views(report: Report) -> Iterator[RenderableType]:
     yield from _input(report)
     yield from _section("Saved", "lossless, as tables of three groups")
     yield _sizes(report.tables)
-    yield from _section("Saved durably, read back and compared", "every value came back; times are medians")
+    yield from _section(
+        "Saved durably, read back and compared", "every value came back; times are medians; – too small to keep"
+    )
     yield _speeds(report.tables)
     yield from _second_save(report.second_save)
     yield from _next(report)
@@ -100,7 +102,7 @@ def _speeds(figures: list[TableFigures]) -> Table:
 
     def cells(memory_bytes: int, save_s: float, *read_s: float | None) -> tuple[str, ...]:
         rate = words.three_digits(memory_bytes / save_s / 1e6)
-        return words.seconds(save_s), rate, *("off" if time is None else words.seconds(time) for time in read_s)
+        return words.seconds(save_s), rate, *("–" if time is None else words.seconds(time) for time in read_s)
 
     names = ("save_s", "parquet_s", "disk_cache_s", "memory_cache_s")
     for group, each in _grouped(table, figures):
