@@ -100,9 +100,12 @@ def _sizes(figures: list[TableFigures]) -> Table:
 def _speeds(figures: list[TableFigures]) -> Table:
     table = _figures_table("saved in", "MB/s", "Parquet", "disk cache", "memory")
 
+    # With some tables in the disk cache the others were too small for it; with none it is off, or all are small.
+    none = "–" if any(each.disk_cache_s is not None for each in figures) else "off"
+
     def cells(memory_bytes: int, save_s: float, *read_s: float | None) -> tuple[str, ...]:
         rate = words.three_digits(memory_bytes / save_s / 1e6)
-        return words.seconds(save_s), rate, *("–" if time is None else words.seconds(time) for time in read_s)
+        return words.seconds(save_s), rate, *(none if time is None else words.seconds(time) for time in read_s)
 
     names = ("save_s", "parquet_s", "disk_cache_s", "memory_cache_s")
     for group, each in _grouped(table, figures):

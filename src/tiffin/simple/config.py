@@ -20,7 +20,7 @@ class FeatureStoreConfig:
     Attributes
     ----------
     base_path : str or Path
-        The store's folder; made on the first save.
+        The store's folder; made when the store is opened, with a settings file that explains each setting.
     cache_enabled : bool
         Whether frames are kept in memory and, decoded, on disk.
     compression : str or None

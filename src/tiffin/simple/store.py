@@ -105,6 +105,8 @@ class SimpleFeatureStore:
                 hint="write them in FeatureStoreConfig: cache_max_size, disk_cache_size_mb",
             )
         self.store = FeatureStore(config.base_path, **config.settings())
+        if not self.store.path.exists():
+            self.store.init()
         settings = self.store.settings
         is_on = settings.memory_cache_bytes and settings.memory_cache_entries
         self.cache = StoreCache(self.store) if is_on else None
