@@ -414,7 +414,8 @@ def _partition_value(text: str | None, dtype: pl.DataType) -> pl.Expr:
 def may_hold(add: Add, column: str, low: Any, high: Any) -> bool:
     """Tell whether a file can hold a value of a column between two bounds (inclusive), by its statistics."""
     known = add.known
-    if column not in known.min_values or column not in known.max_values:
+    # Other writers may cut bounds short: texts to some length, times to the millisecond.
+    if add.checksum is None or column not in known.min_values or column not in known.max_values:
         return True
     low, high = _bound(low), _bound(high)
     if low is None or high is None:
