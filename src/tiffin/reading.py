@@ -22,6 +22,8 @@ from tiffin.schema import filters
 from tiffin.tables.state import State
 from tiffin.tables.table import Selection, Table
 
+_MOST_ROWS = (1 << 32) - 1
+"""As many rows as Polars can count: a limit beyond is none."""
 _WORTH_A_FILE_BYTES = 128 << 10
 """Below this size a frame is decoded from Parquet in about a millisecond: not worth a file in the disk cache."""
 
@@ -53,7 +55,7 @@ class Question:
             if columns is not None:
                 raise InvalidInputError("the reference and columns both choose features", hint="use one of them")
             columns = [*spec.row_key, self.feature]
-        if entities is not None and not isinstance(entities, Sequence):
+        if hasattr(entities, "columns") or hasattr(entities, "__arrow_c_stream__"):
             entities = ingest(entities).frame
         return Selection(
             columns=None if columns is None else spec.check_features(columns, state.table),
@@ -74,7 +76,7 @@ def not_negative(name: str, value: int | None) -> int | None:
     """
     if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 0):
         raise InvalidInputError(f"{name} is {value!r}", hint="give a whole number of zero or more")
-    return value
+    return None if value is None else min(value, _MOST_ROWS)
 
 
 class Held:

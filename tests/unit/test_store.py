@@ -474,6 +474,38 @@ def test_infinite_values_and_nan_are_values(store):
     assert_frame_equal(store.read("g/t", use_cache=False).to_polars(), frame)
 
 
+@pytest.mark.parametrize(
+    "said",
+    [
+        {"entity": 5}, {"entity": [1]}, {"timestamp": 5}, {"ttl": 5, "timestamp": "id"}, {"partition_by": 5},
+        {"message": "x" * 20_000}, {"message": 5},
+    ],
+    ids=str,
+)  # fmt: skip
+def test_an_argument_of_the_wrong_kind_is_named(store, said):
+    with pytest.raises(InvalidInputError) as error:
+        store.save("g/t", rows(1), **said)
+    assert next(iter(said)) in error.value.message
+    assert error.value.hint
+
+
+@pytest.mark.parametrize("question", [{"version": "1"}, {"as_of": "2024"}, {"entities": 7}, {"entities": {"id": 1}}])
+def test_a_question_of_the_wrong_kind_says_what_is_right(store, question):
+    store.save("g/t", rows(1), entity="id")
+    with pytest.raises(InvalidInputError) as error:
+        store.read("g/t", **question)
+    assert "version is a whole number" in error.value.hint or "list of id" in error.value.hint
+
+
+def test_a_limit_beyond_all_rows_is_no_limit(store):
+    store.save("g/t", rows(1, 2))
+    assert ids(store.read("g/t", limit=10**30)) == [1, 2]
+
+
+def test_one_input_may_be_given_as_a_text(store):
+    assert store.save("g/t", rows(1), inputs="raw.csv").inputs == ("raw.csv",)
+
+
 @pytest.mark.parametrize("said", [{"mode": "replace"}, {"dtypes": "small"}])
 def test_an_unknown_choice_is_refused_with_the_known_ones(store, said):
     with pytest.raises(InvalidInputError, match="choose"):

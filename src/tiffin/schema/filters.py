@@ -95,6 +95,8 @@ def _comparison(item: Sequence[Any], dtypes: Mapping[str, pl.DataType], table: s
     if sign in _SETS and rest and isinstance(rest[0], Sequence | set | frozenset) and not isinstance(rest[0], str):
         within = column.is_in([_literal(value, dtype) for value in rest[0]])
         return within if sign == "in" else ~within
+    if sign in _COMPARE and rest and rest[0] is None:
+        raise InvalidInputError(f"{tuple(item)!r} compares with null, which no value equals", hint=_HINT)
     if sign in _COMPARE and rest:
         return _COMPARE[sign](column, _literal(rest[0], dtype))
     raise InvalidInputError(f"{tuple(item)!r} is not a comparison", hint=_HINT)

@@ -145,6 +145,27 @@ def declare(columns: Sequence[Column], declared: Declaration, previous: TableSpe
     )
 
 
+def check_declaration(declared: Declaration, table: str) -> None:
+    """Check that what a caller declares is of the right kind, whatever the frame holds.
+
+    Raises
+    ------
+    InvalidInputError
+        Naming the argument.
+    """
+    for argument, value in (("entity", declared.entity), ("partition_by", declared.partition_by)):
+        names = (value,) if isinstance(value, str) or value is None else value
+        if not isinstance(names, Sequence) or not all(isinstance(name, str | None) for name in names):
+            raise InvalidInputError(
+                f"{argument} of table {table} is {value!r}", hint=f"write {argument}='column' or a list of columns"
+            )
+    for argument, value in (("timestamp", declared.timestamp), ("created", declared.created)):
+        if not isinstance(value, str | None):
+            raise InvalidInputError(f"{argument} of table {table} is {value!r}", hint=f"write {argument}='column'")
+    if not isinstance(declared.ttl, timedelta | None):
+        raise InvalidInputError(f"ttl of table {table} is {declared.ttl!r}", hint="write timedelta(days=30)")
+
+
 def _as_tuple(names: str | Sequence[str] | None) -> tuple[str, ...] | None:
     if names is None or isinstance(names, str):
         return None if names is None else (names,)

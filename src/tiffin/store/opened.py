@@ -56,6 +56,10 @@ class Opened:
         pins = [name for name, value in _pins(parsed, version, as_of).items() if value is not None]
         if len(pins) > 1:
             raise InvalidInputError(f"{' and '.join(pins)} both choose a version", hint="give one of them")
+        if not isinstance(version, int | None) or not isinstance(as_of, datetime | None):
+            raise InvalidInputError(
+                f"version is {version!r} and as_of {as_of!r}", hint="a version is a whole number, as_of a datetime"
+            )
         table, state = self._catalog.resolve(parsed)
         if version is not None:
             state = table.log.at(version)

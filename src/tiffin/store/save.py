@@ -16,6 +16,8 @@ from tiffin.store.opened import Opened, unpinned
 from tiffin.tables import saving, upkeep
 from tiffin.tables.table import Commit
 
+_LONGEST_MESSAGE = 10_000
+
 
 class Saving(Opened):
     """Methods of `FeatureStore` that make versions of tables."""
@@ -36,7 +38,7 @@ class Saving(Opened):
         dtypes: Literal["exact", "compact"] = "exact",
         expected_version: int | None = None,
         message: str = "",
-        inputs: Sequence[str] = (),
+        inputs: str | Sequence[str] = (),
     ) -> Commit:
         """Save a frame as the next version of a table; when this returns, it survives a power loss.
 
@@ -69,7 +71,7 @@ class Saving(Opened):
             Save only if the table is at this version (-1: does not exist).
         message : str
             Why, for the history.
-        inputs : sequence of str
+        inputs : str or sequence of str
             What the rows were made from, for the history.
 
         Returns
@@ -92,6 +94,10 @@ class Saving(Opened):
             raise InvalidInputError(f"mode is {mode!r}", hint="choose overwrite, append or upsert")
         if dtypes not in {"exact", "compact"}:
             raise InvalidInputError(f"dtypes is {dtypes!r}", hint="choose exact or compact")
+        if not isinstance(message, str) or len(message) > _LONGEST_MESSAGE:
+            raise InvalidInputError(
+                f"message is no text of at most {_LONGEST_MESSAGE:,} characters", hint="say in a few words why"
+            )
         target = self._catalog.table(_table_name(table))
         given = frames.ingest(frame)
         rows, narrowed = saving.narrow(given.frame) if dtypes == "compact" else (given.frame, ())
@@ -103,7 +109,7 @@ class Saving(Opened):
             mode=mode,
             evolve=evolve,
             expected_version=expected_version,
-            note=saving.Note(message, config.author(os.environ), tuple(map(str, inputs)), narrowed),
+            note=saving.Note(message, config.author(os.environ), _inputs(inputs), narrowed),
         )
         return upkeep.after_commit(target, saving.save(target, request))
 
@@ -137,6 +143,11 @@ class Saving(Opened):
         """
         table, _ = self._catalog.resolve(unpinned(reference))
         upkeep.drop(table)
+
+
+def _inputs(inputs: str | Sequence[str]) -> tuple[str, ...]:
+    """Return what a save was made from, as texts; one text is one input."""
+    return (inputs,) if isinstance(inputs, str) else tuple(map(str, inputs))
 
 
 def _table_name(text: str) -> TableName:

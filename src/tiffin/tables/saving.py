@@ -26,7 +26,7 @@ from tiffin.errors import (
 )
 from tiffin.schema import dtypes
 from tiffin.schema.compatibility import Mode, align, fit, widened
-from tiffin.schema.table import Column, Declaration, TableSpec, check, declare, to_metadata
+from tiffin.schema.table import Column, Declaration, TableSpec, check, check_declaration, declare, to_metadata
 from tiffin.tables import datafiles
 from tiffin.tables.actions import ENGINE, POSITION, Action, Add, CommitInfo, Details, Entry, Metadata, Protocol, Remove
 from tiffin.tables.state import State
@@ -100,6 +100,7 @@ def save(table: Table, request: Save) -> Commit:
     OutcomeUnknown
         The version is there, but whether it survives a power loss is not known.
     """
+    check_declaration(request.declared, str(table.name))
     for _ in range(_ATTEMPTS):
         before = table.log.latest()
         _check_expected(table, before, request)

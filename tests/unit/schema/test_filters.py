@@ -52,7 +52,7 @@ def test_a_filter_selects_what_it_says(where, ids):
     [
         ("id", "~", 1), ("id",), [], "id > 1", 5, [("id", ">", 1), [("id", ">", 1)]], ("at", ">", "soon"),
         pl.col("id") + 1,
-        ("id", "in", "abc"), ("id", ">"), ("id", "==", "x"),
+        ("id", "in", "abc"), ("id", ">"), ("id", "==", "x"), ("id", "==", None),
     ],
 )  # fmt: skip
 def test_what_is_no_filter_is_refused_with_the_way_to_write_one(where):
