@@ -180,7 +180,7 @@ class Settings:
     )
     keep_versions: int | None = _setting(
         None,
-        'How many of the newest versions a save leaves readable; "all" keeps each until it is vacuumed.',
+        'How many of the newest versions stay readable when a checkpoint is due; "all" keeps each until a vacuum.',
         _unless("all", _count(1)),
         '"all"',
     )

@@ -7,7 +7,7 @@ from typing import Literal
 
 import msgspec
 
-from tiffin.errors import CorruptData, VersionNotFound
+from tiffin.errors import CorruptData, StorageError, VersionNotFound
 from tiffin.tables.state import State
 from tiffin.tables.table import Table
 
@@ -35,7 +35,11 @@ def examine(table: Table) -> Iterator[Finding]:
     Finding
     """
     name = str(table.name)
-    latest = table.log.require()
+    try:
+        latest = table.log.require()
+    except StorageError as error:
+        yield Finding(table=name, kind="corrupt", what=error.message, hint=error.hint)
+        return
     for kept in table.log.set_aside:
         what = f"the last commit was torn by a crash before it was acknowledged; it is kept as {kept}"
         yield Finding(table=name, kind="repaired", what=what)

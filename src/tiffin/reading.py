@@ -55,7 +55,10 @@ class Question:
             if columns is not None:
                 raise InvalidInputError("the reference and columns both choose features", hint="use one of them")
             columns = [*spec.row_key, self.feature]
-        if hasattr(entities, "columns") or hasattr(entities, "__arrow_c_stream__"):
+        to_list = getattr(entities, "to_list", None) or getattr(entities, "tolist", None)
+        if to_list is not None:
+            entities = to_list()
+        elif hasattr(entities, "columns") or hasattr(entities, "__arrow_c_stream__"):
             entities = ingest(entities).frame
         return Selection(
             columns=None if columns is None else spec.check_features(columns, state.table),
@@ -156,9 +159,8 @@ class Reader:
         columns = None if selection.columns is None else tuple(selection.columns)
         if self.memory is None:
             return Held(self._load(table, state, selection))
-        key = (state.metadata.id, state.version, columns)
         return self.memory.get_or_load(
-            key, lambda: Held(self._load(table, state, selection)), lambda held: held.size_bytes
+            (*_key(state), columns), lambda: Held(self._load(table, state, selection)), lambda held: held.size_bytes
         )
 
     def _load(self, table: Table, state: State, selection: Selection) -> pl.DataFrame:
@@ -167,7 +169,7 @@ class Reader:
             return known if selection.columns is None else known.select(selection.columns)
         frame = table.read(state, selection)
         if self.disk is not None and selection.columns is None and frame.estimated_size() >= _WORTH_A_FILE_BYTES:
-            self.disk.put_later(_disk_key(state), frame)
+            self.disk.put_later(_key(state), frame)
         return frame
 
     def _part(self, table: Table, state: State, selection: Selection) -> pl.DataFrame:
@@ -176,11 +178,16 @@ class Reader:
 
     def _known(self, state: State) -> pl.DataFrame | None:
         """Return the whole version, if memory or the disk has it."""
-        held = self.memory.peek((state.metadata.id, state.version, None)) if self.memory is not None else None
+        held = self.memory.peek((*_key(state), None)) if self.memory is not None else None
         if held is not None:
             return held.frame
-        return self.disk.get(_disk_key(state)) if self.disk is not None else None
+        return self.disk.get(_key(state)) if self.disk is not None else None
 
 
-def _disk_key(state: State) -> tuple[str, int]:
-    return state.metadata.id, state.version
+def _key(state: State) -> tuple[str, int, int]:
+    """Name a version in the caches.
+
+    With its time: where a table was put back from a copy, or a commit that nobody was promised was lost with the power,
+    the same number is given a second time.
+    """
+    return state.metadata.id, state.version, state.timestamp

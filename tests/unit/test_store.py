@@ -1,6 +1,6 @@
 """What a user of `FeatureStore` relies on, through the public face alone."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 
 import pandas as pd
 import polars as pl
@@ -107,7 +107,7 @@ def test_dropped_means_gone_and_the_name_is_free_again(store):
 def test_expected_version_lets_only_one_of_two_writers_through(store):
     store.save("g/t", rows(1), expected_version=-1)
     store.save("g/t", rows(2), expected_version=0)
-    with pytest.raises(CommitConflict, match="at version 1, not 0"):
+    with pytest.raises(CommitConflict, match="at version 1; version 0 was expected"):
         store.save("g/t", rows(3), expected_version=0)
     with pytest.raises(CommitConflict):
         store.save("g/t", rows(3), expected_version=-1)
@@ -438,6 +438,12 @@ def test_a_symbolic_link_out_of_the_store_is_not_followed(store, tmp_path):
 # Bad places and bad frames
 
 
+@pytest.mark.parametrize("name", ["a\0b", "a" * 300])
+def test_a_base_path_that_cannot_be_one_is_refused(tmp_path, name):
+    with pytest.raises(tiffin.TiffinError, match="a"):
+        tiffin.FeatureStore(tmp_path / name)
+
+
 def test_a_base_path_that_is_a_file_is_refused(tmp_path):
     (tmp_path / "file").write_text("mine")
     with pytest.raises(StorageError, match="is a file"):
@@ -478,7 +484,7 @@ def test_infinite_values_and_nan_are_values(store):
     "said",
     [
         {"entity": 5}, {"entity": [1]}, {"timestamp": 5}, {"ttl": 5, "timestamp": "id"}, {"partition_by": 5},
-        {"message": "x" * 20_000}, {"message": 5},
+        {"message": "x" * 20_000}, {"message": 5}, {"description": 5}, {"expected_version": "1"},
     ],
     ids=str,
 )  # fmt: skip
@@ -489,12 +495,23 @@ def test_an_argument_of_the_wrong_kind_is_named(store, said):
     assert error.value.hint
 
 
-@pytest.mark.parametrize("question", [{"version": "1"}, {"as_of": "2024"}, {"entities": 7}, {"entities": {"id": 1}}])
-def test_a_question_of_the_wrong_kind_says_what_is_right(store, question):
+@pytest.mark.parametrize(
+    ("question", "right"),
+    [
+        ({"version": "1"}, "a version is a whole number"),
+        ({"version": True}, "a version is a whole number"),
+        ({"as_of": "2024"}, "give a datetime"),
+        ({"as_of": date(2024, 1, 1)}, "give a datetime"),
+        ({"entities": 7}, "list of id"),
+        ({"entities": {"id": 1}}, "list of id"),
+        ({"columns": 5}, "write [5]"),
+    ],
+)
+def test_a_question_of_the_wrong_kind_says_what_is_right(store, question, right):
     store.save("g/t", rows(1), entity="id")
     with pytest.raises(InvalidInputError) as error:
         store.read("g/t", **question)
-    assert "version is a whole number" in error.value.hint or "list of id" in error.value.hint
+    assert right in error.value.hint
 
 
 def test_a_limit_beyond_all_rows_is_no_limit(store):
@@ -510,6 +527,13 @@ def test_one_input_may_be_given_as_a_text(store):
 def test_an_unknown_choice_is_refused_with_the_known_ones(store, said):
     with pytest.raises(InvalidInputError, match="choose"):
         store.save("g/t", rows(1), **said)
+
+
+@pytest.mark.parametrize("verb", ["history", "restore", "diff"])
+def test_a_verb_that_is_about_all_versions_takes_no_pinned_reference(store, verb):
+    store.save("g/t", rows(1))
+    with pytest.raises(InvalidInputError, match="names more than a table"):
+        getattr(store, verb)("g/t@0", *([] if verb == "history" else [0]))
 
 
 # Keeping house

@@ -22,7 +22,6 @@ _SIGNED: tuple[type[pl.DataType], ...] = (pl.Int8, pl.Int16, pl.Int32, pl.Int64)
 _UNSIGNED: tuple[type[pl.DataType], ...] = (pl.UInt8, pl.UInt16, pl.UInt32, pl.UInt64)
 _FLOATS: tuple[type[pl.DataType], ...] = (pl.Float16, pl.Float32, pl.Float64)
 _TEXTS: tuple[type[pl.DataType], ...] = (pl.String, pl.Categorical)
-_UNITS = ("ms", "us", "ns")
 
 
 @dataclass(frozen=True)
@@ -131,7 +130,8 @@ def _mismatch(old: TableSpec, new: TableSpec, problems: list[str], table: str, m
     )
     how = {
         "overwrite": "pass evolve=True to replace the schema with the frame's",
-        "append": "cast the frame's columns; evolve=True fills missing columns with nulls; overwrite to change types",
+        "append": "cast the frame's columns; evolve=True fills missing columns with nulls; to change types or keys, "
+        "overwrite with evolve=True",
     }
     return SchemaMismatch(
         f"the frame does not fit table {table}: {'; '.join(problems)}\n{sides}",
@@ -145,8 +145,8 @@ def common_dtype(old: pl.DataType, new: pl.DataType) -> pl.DataType | None:
     """Find the narrowest dtype that holds every value of both, or None.
 
     Whole numbers go into a float column where every one of them is exact (checked when values are cast).
-    Texts and categories mix; an Enum takes in the categories of another. A datetime keeps its zone: naive and
-    aware never mix.
+    Texts and categories mix; an Enum takes in the categories of another. Datetimes and durations keep their unit, in
+    which the stored numbers count; a datetime keeps its zone too: naive and aware never mix.
     """
     if new in (old, pl.Null):
         return old
@@ -181,7 +181,7 @@ def _common_in_time(old: pl.DataType, new: pl.DataType) -> pl.DataType | None:
             return None
         return old if dtypes.stored_dtype(old) == dtypes.stored_dtype(new) else None
     if isinstance(old, pl.Duration) and isinstance(new, pl.Duration):
-        return max(old, new, key=lambda dtype: _UNITS.index(dtype.time_unit))
+        return old
     return None
 
 

@@ -26,6 +26,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
+from datetime import date
 from typing import Any
 
 import polars as pl
@@ -78,6 +79,10 @@ _DELTA: dict[type[pl.DataType], str] = {
     pl.Date: "date",
     pl.Datetime: "timestamp",
 }
+
+_EPOCH = date(1970, 1, 1)
+_PER_DAY: dict[type[pl.DataType], int] = {pl.Date: 1, pl.Datetime: 86_400_000_000}
+"""Of what a stored date or datetime counts, as many as a day has."""
 
 _FROM_DELTA: dict[str, pl.DataType] = {
     **{name: dtype() for dtype, name in _DELTA.items()},
@@ -168,6 +173,29 @@ def to_stored(frame: pl.DataFrame) -> pl.DataFrame:
             # Not strict: every value fits, and Polars 2.1's strict casts panic on null arrays of lists
             converted.append(_exact(column, target) if _may_lose(dtype) else column.cast(target, strict=False))
     return frame.with_columns(converted) if converted else frame
+
+
+def outside_calendar(column: pl.Series) -> int | None:
+    """Find a time outside the years 1 to 9999: Polars counts beyond, Python and Delta's readers do not.
+
+    Parameters
+    ----------
+    column : Series, shape (n,)
+        Of any dtype; only dates and datetimes can be outside.
+
+    Returns
+    -------
+    int or None
+        The first such row.
+    """
+    base = column.dtype.base_type()
+    if base not in _PER_DAY:
+        return None
+    first, last = (day.toordinal() - _EPOCH.toordinal() for day in (date.min, date.max))
+    counts = column.cast(stored_dtype(column.dtype)).to_physical()
+    inside = counts.is_between(first * _PER_DAY[base], (last + 1) * _PER_DAY[base], closed="left")
+    outside = (~inside).arg_true()
+    return int(outside[0]) if len(outside) else None
 
 
 def _stored_column(name: str, dtype: pl.DataType) -> pl.DataType:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable, Mapping, Sequence
-from datetime import UTC, date, datetime
+from datetime import UTC, datetime
 from functools import reduce
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -16,6 +16,7 @@ from zoneinfo import ZoneInfo
 import polars as pl
 
 from tiffin.errors import FeatureNotFound, InvalidInputError, did_you_mean
+from tiffin.schema import dtypes as types
 
 Comparison = tuple[str, str, Any]
 Where = pl.Expr | Comparison | Sequence[Comparison] | Sequence[Sequence[Comparison]]
@@ -58,12 +59,12 @@ def predicate(where: Where, dtypes: Mapping[str, pl.DataType], table: str) -> pl
     InvalidInputError
         The filter cannot be understood, or compares what cannot be compared.
     """
-    expression = where if isinstance(where, pl.Expr) else _any_of(where, dtypes, table)
-    for name in expression.meta.root_names():
-        _known(name, dtypes, table)
     try:
+        expression = where if isinstance(where, pl.Expr) else _any_of(where, dtypes, table)
+        for name in expression.meta.root_names():
+            _known(name, dtypes, table)
         kind = pl.DataFrame(schema=dict(dtypes)).select(expression).dtypes
-    except pl.exceptions.PolarsError as error:
+    except (pl.exceptions.PolarsError, TypeError, OverflowError) as error:
         raise InvalidInputError(f"the filter does not fit table {table}: {error}", hint=_HINT) from error
     if kind != [pl.Boolean]:
         raise InvalidInputError(f"the filter on table {table} gives {kind}, not true or false", hint=_HINT)
@@ -109,20 +110,27 @@ def _known(name: str, dtypes: Mapping[str, pl.DataType], table: str) -> pl.DataT
 
 
 def _literal(value: Any, dtype: pl.DataType) -> Any:
-    """Read texts as times where the column holds times; a time without a zone is UTC."""
-    if not isinstance(value, str) or not isinstance(dtype, pl.Datetime | pl.Date):
+    """Bring a time, also one that is written as text, into the column's zone; a time without a zone is UTC."""
+    if isinstance(value, str) and isinstance(dtype, pl.Datetime | pl.Date):
+        moment = _parsed(value)
+        if isinstance(dtype, pl.Date):
+            return moment.date()
+    elif isinstance(value, datetime) and isinstance(dtype, pl.Datetime):
+        moment = value
+    else:
         return value
-    try:
-        moment = datetime.fromisoformat(value)
-    except ValueError as error:
-        raise InvalidInputError(f"{value!r} is not a time", hint="write it like 2024-05-31T12:00:00Z") from error
-    if isinstance(dtype, pl.Date):
-        return date.fromisoformat(value[:10])
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=UTC)
     return (
         moment.astimezone(ZoneInfo(dtype.time_zone)) if dtype.time_zone else moment.astimezone(UTC).replace(tzinfo=None)
     )
+
+
+def _parsed(text: str) -> datetime:
+    try:
+        return datetime.fromisoformat(text)
+    except ValueError as error:
+        raise InvalidInputError(f"{text!r} is not a time", hint="write it like 2024-05-31T12:00:00Z") from error
 
 
 def keys(
@@ -195,6 +203,8 @@ def _key_row(item: Any, entity: Sequence[str]) -> tuple[Any, ...] | None:
 
 def _key_series(name: str, values: Any, dtype: pl.DataType) -> pl.Series:
     given = values if isinstance(values, pl.Series) else pl.Series(name, values, strict=True)
+    if types.outside_calendar(given) is not None:
+        raise TypeError("a time outside the years 1 to 9999")
     if given.dtype == dtype:
         return given.alias(name)
     keys = given.cast(dtype, strict=True)

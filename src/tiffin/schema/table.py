@@ -6,7 +6,7 @@ schema's fields and the configuration), where other Delta readers see an ordinar
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -91,14 +91,17 @@ class TableSpec(msgspec.Struct, frozen=True):
         ------
         FeatureNotFound
             Naming the first one that is missing, with close names.
+        InvalidInputError
+            It is no list of names.
         """
-        if isinstance(names, str):
-            raise InvalidInputError(f"columns is a list of names, not the text {names!r}", hint=f"write [{names!r}]")
+        if isinstance(names, str) or not isinstance(names, Iterable):
+            raise InvalidInputError(f"columns is a list of names, not {names!r}", hint=f"write [{names!r}]")
         known = self.dtypes
-        for name in names:
-            if name not in known:
+        wanted = list(names)
+        for name in wanted:
+            if not isinstance(name, str) or name not in known:
                 raise FeatureNotFound(f"table {table} has no feature {name!r}", hint=did_you_mean(str(name), known))
-        return list(dict.fromkeys(names))
+        return list(dict.fromkeys(wanted))
 
 
 class Declaration(msgspec.Struct, frozen=True):
@@ -162,6 +165,10 @@ def check_declaration(declared: Declaration, table: str) -> None:
     for argument, value in (("timestamp", declared.timestamp), ("created", declared.created)):
         if not isinstance(value, str | None):
             raise InvalidInputError(f"{argument} of table {table} is {value!r}", hint=f"write {argument}='column'")
+    if not isinstance(declared.description, str | None):
+        raise InvalidInputError(
+            f"description of table {table} is {declared.description!r}", hint="describe it in words"
+        )
     if not isinstance(declared.ttl, timedelta | None):
         raise InvalidInputError(f"ttl of table {table} is {declared.ttl!r}", hint="write timedelta(days=30)")
 

@@ -103,6 +103,8 @@ class Keeping(Opened):
     def compact(self, reference: str | None = None) -> list[Commit]:
         """Merge the small files of a table, or of all tables; rows and their order stay the same.
 
+        Tables in partitions are left as they are.
+
         Parameters
         ----------
         reference : str, optional

@@ -12,7 +12,7 @@ from typing import Self
 from tiffin import config
 from tiffin.cache import DiskCache, MemoryCache
 from tiffin.errors import InvalidInputError, StorageError
-from tiffin.files import LOCAL, FileSystem, contained
+from tiffin.files import LOCAL, FileSystem, contained, translated
 from tiffin.reading import Held, Reader
 from tiffin.schema.names import Reference, parse_reference
 from tiffin.tables.catalog import Catalog
@@ -27,9 +27,12 @@ class Opened:
     """What the methods of a store have in common; see `FeatureStore`."""
 
     def __init__(self, path: str | os.PathLike[str] = "feature_store", **settings: object) -> None:
+        if "\0" in os.fspath(path):
+            raise InvalidInputError(f"the path {path!r} holds a NUL", hint="choose another path for the store")
         self.path = Path(path).absolute()
         self._fs: FileSystem = LOCAL
-        found = self._fs.stat(self.path.resolve())
+        with translated(self.path, doing="open"):
+            found = self._fs.stat(self.path.resolve())
         if found is not None and not found.is_folder:
             raise StorageError(f"{self.path} is a file, not a folder", hint="choose another path for the store")
         self.settings = config.load(self.path, os.environ, settings)
@@ -56,10 +59,8 @@ class Opened:
         pins = [name for name, value in _pins(parsed, version, as_of).items() if value is not None]
         if len(pins) > 1:
             raise InvalidInputError(f"{' and '.join(pins)} both choose a version", hint="give one of them")
-        if not isinstance(version, int | None) or not isinstance(as_of, datetime | None):
-            raise InvalidInputError(
-                f"version is {version!r} and as_of {as_of!r}", hint="a version is a whole number, as_of a datetime"
-            )
+        if not isinstance(as_of, datetime | None):
+            raise InvalidInputError(f"as_of is {as_of!r}", hint="give a datetime; one without a zone is UTC")
         table, state = self._catalog.resolve(parsed)
         if version is not None:
             state = table.log.at(version)
@@ -71,7 +72,7 @@ class Opened:
 
     def _named(self, reference: str | None) -> list[Table]:
         if reference is not None:
-            return [self._catalog.resolve(unpinned(reference))[0]]
+            return [self._catalog.find(unpinned(reference))]
         return [self._catalog.table(name) for name in self._catalog.names()]
 
 
@@ -89,7 +90,7 @@ def _pins(parsed: Reference, version: int | None, as_of: datetime | None) -> Map
 
 def _options(settings: config.Settings) -> Options:
     return Options(
-        encoding=Encoding(settings.compression, settings.compression_level, settings.row_group_rows),
+        encoding=Encoding(settings.compression, settings.compression_level or Encoding.level, settings.row_group_rows),
         verify=settings.verify_checksums,
         checkpoint_every=settings.checkpoint_every,
         compact_files=settings.compact_files,

@@ -12,7 +12,7 @@ from tiffin.frames import FeatureFrame
 from tiffin.reading import Question, not_negative
 from tiffin.schema import filters
 from tiffin.schema.names import TableName, parse_reference
-from tiffin.store.opened import Opened
+from tiffin.store.opened import Opened, unpinned
 from tiffin.tables.catalog import TableInfo
 from tiffin.tables.table import Commit, Selection
 
@@ -142,7 +142,7 @@ class Reading(Opened):
         -------
         list of Commit
         """
-        table, _ = self._catalog.resolve(parse_reference(reference))
+        table, _ = self._catalog.resolve(unpinned(reference))
         return table.history(not_negative("limit", limit))
 
     def diff(self, reference: str, old: int, new: int | None = None) -> Diff:
@@ -161,7 +161,7 @@ class Reading(Opened):
         -------
         Diff
         """
-        table, latest = self._catalog.resolve(parse_reference(reference))
+        table, latest = self._catalog.resolve(unpinned(reference))
         before, after = table.log.at(old), latest if new is None else table.log.at(new)
         rows = [self._reader.read(table, state, Selection()).to_polars() for state in (before, after)]
         return diff(str(table.name), (before.version, after.version), (before.spec, after.spec), (rows[0], rows[1]))

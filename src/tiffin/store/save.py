@@ -10,7 +10,7 @@ from typing import Any, Literal
 from tiffin import config, frames
 from tiffin.errors import InvalidInputError
 from tiffin.schema.compatibility import Mode
-from tiffin.schema.names import TableName, parse_reference
+from tiffin.schema.names import TableName
 from tiffin.schema.table import Column, Declaration
 from tiffin.store.opened import Opened, unpinned
 from tiffin.tables import saving, upkeep
@@ -98,6 +98,10 @@ class Saving(Opened):
             raise InvalidInputError(
                 f"message is no text of at most {_LONGEST_MESSAGE:,} characters", hint="say in a few words why"
             )
+        if isinstance(expected_version, bool) or not isinstance(expected_version, int | None):
+            raise InvalidInputError(
+                f"expected_version is {expected_version!r}", hint="give a whole number; -1 for no table yet"
+            )
         target = self._catalog.table(_table_name(table))
         given = frames.ingest(frame)
         rows, narrowed = saving.narrow(given.frame) if dtypes == "compact" else (given.frame, ())
@@ -129,7 +133,7 @@ class Saving(Opened):
         -------
         Commit
         """
-        table, _ = self._catalog.resolve(parse_reference(reference))
+        table, _ = self._catalog.resolve(unpinned(reference))
         note = saving.Note(message or f"restored version {version}", config.author(os.environ))
         return upkeep.after_commit(table, upkeep.restore(table, version, note))
 
@@ -141,8 +145,7 @@ class Saving(Opened):
         reference : str
             `group/name`.
         """
-        table, _ = self._catalog.resolve(unpinned(reference))
-        upkeep.drop(table)
+        upkeep.drop(self._catalog.find(unpinned(reference)))
 
 
 def _inputs(inputs: str | Sequence[str]) -> tuple[str, ...]:

@@ -28,7 +28,6 @@ _BLANK = b"0" * 16
 ENGINE = "tiffin/"
 """Begins the `engineInfo` of our commits."""
 _OURS = b'"engineInfo":"' + ENGINE.encode()
-_OURS = b'"engineInfo":"tiffin/'
 _READABLE_FEATURES: frozenset[str] = frozenset()
 _WRITABLE_FEATURES = frozenset(["appendOnly", "invariants"])
 
@@ -87,6 +86,19 @@ class Metadata(msgspec.Struct, rename="camel", frozen=True, kw_only=True):
             raise StorageError(
                 f"table {table} cannot be read: it uses column mapping, which Tiffin lacks",
                 hint="rewrite the table without it with the tool that added it",
+            )
+
+    def check_writable(self, table: str, *, removes_rows: bool) -> None:
+        """Raise `StorageError` if the table has a rule for writers that Tiffin cannot check, or this write breaks."""
+        if "delta.invariants" in self.schema_string:
+            raise StorageError(
+                f"table {table} cannot be written to: another writer gave it invariants, which Tiffin does not check",
+                hint="remove them with the tool that added them",
+            )
+        if removes_rows and self.configuration.get("delta.appendOnly", "").lower() == "true":
+            raise StorageError(
+                f"rows of table {table} cannot be removed: it is declared append-only (delta.appendOnly)",
+                hint="append to it, or take that declaration back with the tool that made it",
             )
 
 
@@ -251,10 +263,6 @@ def decode_commit(data: bytes, where: str) -> Entry:
     if (data.startswith(_HEAD) or _OURS in data) and data[: _SEAL.stop] != _HEAD + _checksum(data):
         raise CorruptData(
             f"{where} is not what was written: its checksum differs", hint="put it back from a copy of the store"
-        )
-    if not data.startswith(_HEAD) and _OURS in data:
-        raise CorruptData(
-            f"{where} is not what was written: its first line is damaged", hint="put it back from a copy of the store"
         )
     lines = [line for line in data.split(b"\n") if line.strip()]
     if not lines:

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import msgspec
 
-from tiffin.errors import Ambiguous, InvalidName, TableNotFound, did_you_mean
+from tiffin.errors import Ambiguous, InvalidName, StorageError, TableNotFound, did_you_mean
 from tiffin.files import FileSystem, contained, remove_tree, translated
 from tiffin.schema.names import Reference, TableName, check_part
 from tiffin.schema.table import TableSpec
-from tiffin.tables.log import FOLDER
+from tiffin.tables.log import FOLDER, is_read_only
 from tiffin.tables.state import State
 from tiffin.tables.table import Options, Table
 
@@ -101,8 +101,22 @@ class Catalog:
         table = self.table(self.name_of(reference))
         state = table.log.latest()
         if state is None:
-            raise self._not_found(str(TableName(table.name.group, table.name.name)))
+            raise self._not_found(str(table.name))
         return table, state if reference.version is None else table.log.at(reference.version)
+
+    def find(self, reference: Reference) -> Table:
+        """Find the table a reference means, even if it is too damaged to be read.
+
+        Raises
+        ------
+        TableNotFound, Ambiguous
+            As for `resolve`.
+        """
+        name = self.name_of(reference)
+        table = self.table(name)
+        if not self._exists(name):
+            raise self._not_found(str(name))
+        return table
 
     def name_of(self, reference: Reference) -> TableName:
         """Find the full name of a table that is named with or without its group."""
@@ -151,9 +165,16 @@ class Catalog:
                 if self._fs.stat(self._folder / group / name / FOLDER) is None:
                     continue
                 table = TableName(group, name)
-                # A log folder without a commit is a save that never came to its end.
-                if self.table(table).log.latest() is not None:
+                if self._exists(table):
                     yield table
+
+    def _exists(self, name: TableName) -> bool:
+        """Tell whether a log folder holds a commit; without one it is of a save that never came to its end."""
+        try:
+            return self.table(name).log.latest() is not None
+        except StorageError:
+            # There, and damaged: who asks for it is told. The other tables must be found all the same.
+            return True
 
     def _folders(self, folder: Path) -> list[str]:
         with translated(folder, doing="list"):
@@ -172,8 +193,13 @@ class Catalog:
         for group in self._folders(self._folder):
             with translated(self._folder / group, doing="list"):
                 doomed = [name for name in self._fs.names(self._folder / group) if name.startswith(_DROPPED)]
-            for name in doomed:
-                remove_tree(self._fs, self._folder / group / name)
+            try:
+                for name in doomed:
+                    remove_tree(self._fs, self._folder / group / name)
+            except StorageError as error:
+                # Who may not write here can still read.
+                if not is_read_only(error):
+                    raise
 
 
 def _is_name(text: str) -> bool:

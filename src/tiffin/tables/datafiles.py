@@ -58,7 +58,8 @@ class Encoding:
     """How Parquet files are written."""
 
     compression: Compression = "zstd"
-    level: int | None = 1
+    level: int = 1
+    """Of zstd; the other codecs have none."""
     row_group_rows: int = 131_072
 
 
@@ -343,10 +344,10 @@ class DataFiles:
         """
         unchecked = [add for add in adds if add.path not in self._checked]
         if sum(add.size for add in unchecked) < _CHECK_BESIDE_BYTES:
-            self.check(unchecked)
+            self.check(unchecked, sums=self._verify)
             return self._collect(rows)
         with ThreadPoolExecutor(max_workers=1, thread_name_prefix="tiffin-check") as pool:
-            checking = pool.submit(self.check, unchecked)
+            checking = pool.submit(self.check, unchecked, sums=self._verify)
             try:
                 frame = self._collect(rows)
             finally:
@@ -368,8 +369,8 @@ class DataFiles:
                 hint="the file may be whole: mend what the system complains of, and read again",
             ) from error
 
-    def check(self, adds: Sequence[Add]) -> None:
-        """Check files against their checksums.
+    def check(self, adds: Sequence[Add], *, sums: bool = True) -> None:
+        """Check that files are there, in the table's folder and, if `sums`, what was written.
 
         Raises
         ------
@@ -380,7 +381,7 @@ class DataFiles:
             path = self._folder / unquote(add.path)
             with translated(path, doing="read"):
                 self._check_inside(path)
-                if self._verify and add.checksum and xxhash.xxh3_64_hexdigest(self._fs.read(path)) != add.checksum:
+                if sums and add.checksum and xxhash.xxh3_64_hexdigest(self._fs.read(path)) != add.checksum:
                     raise CorruptData(
                         f"data file {add.path} of table {self._table} is not what was written: its checksum differs",
                         hint="put it back from a copy of the store, or restore an older version",

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 
-from tiffin.errors import CorruptData, StorageError, TableNotFound, VersionNotFound
+from tiffin.errors import CorruptData, InvalidInputError, StorageError, TableNotFound, VersionNotFound
 from tiffin.files import FileSystem, Stat, publish, translated
 from tiffin.tables import checkpoint
 from tiffin.tables.actions import Action, CommitInfo, Entry, decode_commit, encode_commit, is_torn
@@ -81,8 +81,7 @@ class Log:
                 self._state = self._open()
             else:
                 self._state = self._follow(self._state)
-            quiet = found is None or self._clock() - found.mtime_ns > _SETTLED_NS
-            self._seen = (found, quiet and found is not None)
+            self._seen = (found, found is not None and self._clock() - found.mtime_ns > _SETTLED_NS)
             return self._state
 
     def require(self) -> State:
@@ -148,7 +147,11 @@ class Log:
         ------
         VersionNotFound
             There is no such version yet, or no more.
+        InvalidInputError
+            It is not a whole number.
         """
+        if isinstance(version, bool) or not isinstance(version, int):
+            raise InvalidInputError(f"version is {version!r}", hint="a version is a whole number")
         latest = self.require()
         if version == latest.version:
             return latest

@@ -21,6 +21,7 @@ from tiffin.errors import (
     ConstraintViolated,
     InvalidInputError,
     OutcomeUnknown,
+    SchemaMismatch,
     TableNotFound,
     TiffinError,
 )
@@ -155,10 +156,10 @@ def narrow(frame: pl.DataFrame) -> tuple[pl.DataFrame, tuple[str, ...]]:
 
 
 def _check_expected(table: Table, now: State | None, request: Save) -> None:
-    found = now.version if now else -1
+    found, stands = (now.version, f"is at version {now.version}") if now else (-1, "does not exist")
     if request.expected_version is not None and request.expected_version != found:
         raise CommitConflict(
-            f"table {table.name} is at version {found}, not {request.expected_version}",
+            f"table {table.name} {stands}; version {request.expected_version} was expected",
             hint="read the table again and decide what to do with the other writer's version",
             found=found,
             expected=request.expected_version,
@@ -177,7 +178,18 @@ def _spec(table: Table, before: State | None, request: Save) -> TableSpec:
             return spec
         spec = fit(before.spec, spec, request.mode, evolve=request.evolve, table=name)
     check(spec, name)
+    _check_narrowed(request, spec, name)
     return spec
+
+
+def _check_narrowed(request: Save, spec: TableSpec, table: str) -> None:
+    """Refuse to round values for a column that stays as wide as it is."""
+    for name in request.note.narrowed:
+        if spec.dtypes[name] != pl.Float32:
+            raise SchemaMismatch(
+                f"column {name!r} of table {table} is {spec.dtypes[name]}: dtypes='compact' would only round values",
+                hint="overwrite with evolve=True to narrow the column, or save without dtypes='compact'",
+            )
 
 
 def _present(spec: TableSpec, columns: Sequence[Column]) -> TableSpec:
@@ -197,7 +209,14 @@ def _present(spec: TableSpec, columns: Sequence[Column]) -> TableSpec:
 
 def _stored(table: Table, request: Save, spec: TableSpec) -> pl.DataFrame:
     """Bring the frame into the form that it has in the files, in its own order."""
-    return dtypes.to_stored(align(request.frame, spec, str(table.name)))
+    stored = dtypes.to_stored(align(request.frame, spec, str(table.name)))
+    for name in {*spec.row_key, *spec.partition_by}:
+        if (row := dtypes.outside_calendar(stored[name])) is not None:
+            raise InvalidInputError(
+                f"key column {name!r} of table {table.name} holds a time outside the years 1 to 9999 in row {row}",
+                hint="give an open end as null, or as a time that every reader knows",
+            )
+    return stored
 
 
 def _sorted(stored: pl.DataFrame, spec: TableSpec) -> pl.DataFrame:
@@ -309,7 +328,7 @@ def _check_keys(fresh: pl.DataFrame, spec: TableSpec, table: str) -> None:
             )
     doubled = fresh.select(key).is_duplicated()
     if doubled.any():
-        example = fresh.select(key).filter(doubled).row(0, named=True)
+        example = dtypes.from_stored(fresh.select(key).filter(doubled).head(1), spec.dtypes).row(0, named=True)
         shown = ", ".join(f"{name}={value!r}" for name, value in example.items())
         raise ConstraintViolated(
             f"{doubled.sum()} rows for table {table} share a key with another, such as {shown}",
@@ -327,6 +346,7 @@ def publish(table: Table, now: State | None, change: Change, operation: str, not
     """
     if now is not None:
         now.protocol.check_writable(str(table.name))
+        now.metadata.check_writable(str(table.name), removes_rows=bool(change.removes) and change.changes_data)
     timestamp = table.log.next_timestamp(now)
     actions = [
         *_metadata(now, change.spec, timestamp),

@@ -12,7 +12,7 @@ from pathlib import Path
 import msgspec
 import polars as pl
 
-from tiffin.errors import StorageError, TableNotFound, VersionNotFound
+from tiffin.errors import CorruptData, InvalidInputError, StorageError, TableNotFound, VersionNotFound
 from tiffin.files import FileSystem, make_folders, sweep, translated
 from tiffin.schema import dtypes
 from tiffin.schema.names import TableName
@@ -52,7 +52,13 @@ class Selection:
         return self.predicate is None and self.keys is None and self.limit is None and not self.offset
 
     def apply(self, frame: pl.DataFrame) -> pl.DataFrame:
-        """Select from a frame that has all rows and columns."""
+        """Select from a frame that has all rows and columns.
+
+        Raises
+        ------
+        InvalidInputError
+            The predicate fails on some value.
+        """
         rows = frame.lazy()
         if self.keys is not None:
             rows = rows.join(self.keys.lazy(), on=self.keys.columns, how="semi", maintain_order="left")
@@ -60,7 +66,12 @@ class Selection:
             rows = rows.filter(self.predicate)
         if self.offset or self.limit is not None:
             rows = rows.slice(self.offset, self.limit)
-        return (rows if self.columns is None else rows.select(self.columns)).collect()
+        try:
+            return (rows if self.columns is None else rows.select(self.columns)).collect()
+        except pl.exceptions.PolarsError as error:
+            raise InvalidInputError(
+                f"the filter fails on the rows: {error}", hint="filter by what every row has"
+            ) from error
 
 
 class Commit(msgspec.Struct, frozen=True, kw_only=True):
@@ -160,7 +171,18 @@ class Table:
             The table was dropped, or the version vacuumed, in the meantime.
         CorruptData
             A file is missing, or is not what was written.
+        InvalidInputError
+            The predicate fails on some value.
         """
+        try:
+            return self._read(state, selection)
+        except CorruptData as error:
+            if selection.predicate is None or not isinstance(error.__cause__, pl.exceptions.PolarsError):
+                raise
+            # Polars does not say whether the file or the predicate failed: without the predicate only a file can.
+            return selection.apply(self._read(state, Selection()))
+
+    def _read(self, state: State, selection: Selection) -> pl.DataFrame:
         spec = state.spec
         adds = list(state.files.values())
         if selection.keys is not None:
@@ -277,7 +299,9 @@ def _narrow(rows: pl.LazyFrame, spec: TableSpec, selection: Selection) -> tuple[
     predicate = selection.predicate
     if predicate is not None:
         stored, seen = spec.stored, spec.dtypes
-        if any(stored[name] != seen[name] for name in predicate.meta.root_names()):
+        # Selectors and patterns, which choose columns by what people see, are not among the names.
+        names = spec.names if "cs." in str(predicate) else predicate.meta.root_names()
+        if any(stored[name] != seen[name] for name in names):
             return rows, predicate
         rows = rows.filter(predicate)
     if selection.offset or selection.limit is not None:

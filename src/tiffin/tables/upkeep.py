@@ -51,17 +51,18 @@ def after_commit(table: Table, commit: Commit) -> Commit:
         The same one, with warnings.
     """
     warnings = []
-    due = commit.version > 0 and commit.version % table.options.checkpoint_every == 0
+    versions = [commit.version]
     try:
+        if commit.operation in {"append", "upsert"} and (merged := compact(table, only_if_due=True)):
+            versions.append(merged.version)
+        due = [version for version in versions if version and version % table.options.checkpoint_every == 0]
         if due:
             # As a writer: or another process' sweep could take the unfinished file for a dead one's.
             with table.log.writing():
-                write_checkpoint(table, table.log.at(commit.version))
-        if commit.operation == "append":
-            compact(table, only_if_due=True)
+                write_checkpoint(table, table.log.at(due[-1]))
         if due and table.options.keep_versions is not None:
             # Only as often as checkpoints are due: so a save pays a small share of it.
-            _retire(table, commit.version - table.options.keep_versions + 1, wait=False)
+            _retire(table, versions[-1] - table.options.keep_versions + 1, wait=False)
     except (StorageError, NotFoundError) as error:
         # Not found: another process has vacuumed this version or dropped the table already.
         warnings.append(f"upkeep of table {table.name} was put off: {error.message}")
@@ -79,6 +80,8 @@ def write_checkpoint(table: Table, state: State) -> None:
 
 def compact(table: Table, *, only_if_due: bool = False) -> Commit | None:
     """Merge small files at the end of a table into one, as a version with the same rows.
+
+    A table in partitions is left as it is.
 
     Parameters
     ----------
@@ -174,12 +177,12 @@ def vacuum(
     Raises
     ------
     InvalidInputError
-        Fewer than one version is to be kept, or the time is negative.
+        Fewer than one version is to be kept, or the time is negative or none.
     """
-    if keep_versions is not None and keep_versions < 1:
-        raise InvalidInputError(f"cannot keep {keep_versions} versions", hint="the newest version always stays: keep 1")
-    if older_than is not None and older_than < timedelta(0):
-        raise InvalidInputError(f"older_than is {older_than}", hint="give a time of zero or more")
+    if keep_versions is not None and (not isinstance(keep_versions, int) or keep_versions < 1):
+        raise InvalidInputError(f"cannot keep {keep_versions!r} versions", hint="give a whole number: the newest stays")
+    if older_than is not None and (not isinstance(older_than, timedelta) or older_than < timedelta(0)):
+        raise InvalidInputError(f"older_than is {older_than!r}", hint="give a timedelta of zero or more")
     newest = table.log.require().version
     before = 0
     if keep_versions is not None or older_than is not None:
@@ -311,15 +314,16 @@ def _remove_files(table: Table, unneeded: dict[str, int]) -> None:
 
 
 def drop(table: Table) -> None:
-    """Remove a table with all its versions; readers and other writers see it whole or not at all.
+    """Remove a table, even a damaged one, with all its versions; others see it whole or not at all.
 
     Raises
     ------
+    TableNotFound
+        There is no such table any more.
     StorageError
         The disk refused; the table is as it was, or gone and its folder not yet emptied.
     """
-    table.log.require()
-    doomed = table.folder.with_name(f".dropped-{table.log.require().metadata.id}-{time.time_ns()}")
+    doomed = table.folder.with_name(f".dropped-{table.name.name}-{time.time_ns()}")
     with table.log.writing(shared=False), table.log.committing(), translated(table.folder, doing="drop"):
         table.fs.rename(table.folder, doomed)
         table.fs.sync_folder(table.folder.parent)
@@ -345,7 +349,7 @@ def restore(table: Table, version: int, note: Note) -> Commit:
             counts = [[add.known.num_records for add in files] for files in (adds, removes)]
             unknown = any(None in numbers for numbers in counts)
             added, removed = (0, None) if unknown else (sum(n or 0 for n in numbers) for numbers in counts)
-            change = Change(old.spec, adds, removes, added or 0, removed)
+            change = Change(old.spec, adds, removes, added, removed)
             try:
                 return publish(table, now, change, "restore", note)
             except FileExistsError:

@@ -39,7 +39,7 @@ def spec(**dtypes) -> TableSpec:
         (UTC_US, US, None),
         (UTC_US, pl.Datetime("us", "Asia/Seoul"), UTC_US),
         (pl.Date(), US, None),
-        (pl.Duration("ms"), pl.Duration("us"), pl.Duration("us")),
+        (pl.Duration("ms"), pl.Duration("us"), pl.Duration("ms")),
         (pl.Decimal(10, 2), pl.Decimal(12, 2), pl.Decimal(12, 2)),
         (pl.Decimal(10, 2), pl.Decimal(12, 3), None),
         (pl.List(pl.Int64()), pl.List(pl.Int64()), pl.List(pl.Int64())),

@@ -1,6 +1,7 @@
 """Filters and entity keys select the rows they describe, or say what is wrong with them."""
 
 from datetime import UTC, date, datetime
+from zoneinfo import ZoneInfo
 
 import polars as pl
 import pytest
@@ -39,6 +40,11 @@ def chosen(where) -> list[int]:
         (("at", ">", "2024-01-02"), [3, 4]),
         (("at", "<=", "2024-01-02T09:00:00+09:00"), [1, 2]),
         (("naive", ">", "2024-01-03T00:00:00Z"), [4]),
+        (("at", ">", datetime(2024, 1, 2)), [3, 4]),
+        (("at", "<=", datetime(2024, 1, 2, 9, tzinfo=ZoneInfo("Asia/Seoul"))), [1, 2]),
+        (("naive", ">", datetime(2024, 1, 3, tzinfo=UTC)), [4]),
+        (("naive", "in", [datetime(2024, 1, 3)]), [3]),
+        (("day", "==", "20240102T120000"), [2]),
         (("day", "==", "2024-01-02"), [2]),
         (pl.col("id") % 2 == 0, [2, 4]),
     ],

@@ -1,0 +1,52 @@
+"""One damaged table does not hide the others, and can be examined and dropped."""
+
+import pytest
+
+import tiffin
+from tiffin.errors import CorruptData, TableNotFound
+
+ROWS = [{"id": 1}]
+
+
+@pytest.fixture
+def store(tmp_path):
+    """A store with a whole table, and one whose newest commit is damaged."""
+    path = tmp_path / "store"
+    for name in ("g/whole", "g/damaged"):
+        tiffin.FeatureStore(path).save(name, ROWS)
+    commit = path / "features/g/damaged/_delta_log/00000000000000000000.json"
+    commit.write_bytes(commit.read_bytes().replace(b"WRITE", b"WRIXE"))
+    return tiffin.FeatureStore(path)
+
+
+def test_the_other_tables_are_found(store):
+    assert len(store.read("whole")) == 1
+    with pytest.raises(TableNotFound, match="whole"):
+        store.read("g/whloe")
+    with pytest.raises(CorruptData, match="damaged"):
+        store.read("g/damaged")
+
+
+@pytest.mark.parametrize("reference", [None, "g/damaged", "damaged"])
+def test_a_damaged_log_is_a_finding(store, reference):
+    (finding,) = store.examine(reference)
+    assert (finding.table, finding.kind) == ("g/damaged", "corrupt")
+    assert store.examine("g/whole") == []
+
+
+def test_a_damaged_table_can_be_dropped(store):
+    store.drop("g/damaged")
+    assert [info.table for info in store.tables()] == ["g/whole"]
+    with pytest.raises(TableNotFound):
+        store.drop("g/damaged")
+    assert store.save("g/damaged", ROWS).version == 0
+
+
+def test_the_files_are_examined_even_where_reading_does_not_check_them(tmp_path):
+    store = tiffin.FeatureStore(tmp_path / "store", verify_checksums=False)
+    store.save("g/t", ROWS)
+    (path,) = (tmp_path / "store/features/g/t").glob("*.parquet")
+    data = bytearray(path.read_bytes())
+    data[10] ^= 1
+    path.write_bytes(data)
+    assert [finding.kind for finding in store.examine()] == ["corrupt"]
