@@ -132,10 +132,9 @@ def declare(columns: Sequence[Column], declared: Declaration, previous: TableSpe
     TableSpec
     """
     old = previous or TableSpec(())
-    names = [column.name for column in columns]
     entity = _as_tuple(declared.entity)
     if entity is None:
-        entity = old.entity if previous else (("entity_id",) if "entity_id" in names else ())
+        entity = old.entity if previous else _default_entity(columns)
     partition_by = _as_tuple(declared.partition_by)
     return TableSpec(
         columns=tuple(columns),
@@ -146,6 +145,12 @@ def declare(columns: Sequence[Column], declared: Declaration, previous: TableSpe
         partition_by=old.partition_by if partition_by is None else partition_by,
         description=old.description if declared.description is None else declared.description,
     )
+
+
+def _default_entity(columns: Sequence[Column]) -> tuple[str, ...]:
+    """Take `entity_id` for the entity if it can be one: pandas makes floats of whole numbers with a gap."""
+    usable = any(column.name == "entity_id" and column.dtype.base_type() not in _NOT_A_KEY for column in columns)
+    return ("entity_id",) if usable else ()
 
 
 def check_declaration(declared: Declaration, table: str) -> None:

@@ -108,6 +108,7 @@ def declared(dtypes, **said) -> TableSpec:
 def test_entity_id_is_the_entity_where_nothing_is_said():
     assert declared({"entity_id": pl.Int64(), "x": pl.Int64()}).entity == ("entity_id",)
     assert declared({"id": pl.Int64(), "x": pl.Int64()}).entity == ()
+    assert declared({"entity_id": pl.Float64(), "x": pl.Int64()}).entity == ()
 
 
 @pytest.mark.parametrize(
