@@ -44,11 +44,14 @@ def examine(table: Table) -> Iterator[Finding]:
         what = f"the last commit was torn by a crash before it was acknowledged; it is kept as {kept}"
         yield Finding(table=name, kind="repaired", what=what)
     checked: set[str] = set()
-    for version in range(latest.version, table.log.oldest() - 1, -1):
+    state = None
+    for version in range(table.log.oldest(), latest.version + 1):
         try:
-            state = table.log.at(version)
+            # One commit further where that is possible: to look each version up would take a long log's length squared.
+            state = state.apply(version, table.log.read_commit(version)) if state else table.log.at(version)
         except (CorruptData, VersionNotFound) as error:
             yield Finding(table=name, kind="corrupt", what=f"version {version}: {error.message}", hint=error.hint)
+            state = None
             continue
         yield from _examine_files(table, state, checked)
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import timedelta
 from pathlib import Path
 from urllib.parse import unquote
@@ -17,7 +17,7 @@ import msgspec
 from tiffin.errors import InvalidInputError, NotFoundError, StorageError
 from tiffin.files import remove_tree, sweep, translated
 from tiffin.tables import checkpoint, datafiles
-from tiffin.tables.actions import Add
+from tiffin.tables.actions import POSITION, Add
 from tiffin.tables.saving import Change, Note, publish
 from tiffin.tables.state import State
 from tiffin.tables.table import Commit, Options, Table
@@ -344,7 +344,7 @@ def restore(table: Table, version: int, note: Note) -> Commit:
     with table.leased(version), table.log.writing(), table.log.committing():
         while True:
             now, old = table.log.require(), table.log.at(version)
-            adds = [add for path, add in old.files.items() if path not in now.files]
+            adds = [add for add in _at_their_places(old.files.values()) if add.path not in now.files]
             removes = [add for path, add in now.files.items() if path not in old.files]
             counts = [[add.known.num_records for add in files] for files in (adds, removes)]
             unknown = any(None in numbers for numbers in counts)
@@ -354,3 +354,16 @@ def restore(table: Table, version: int, note: Note) -> Commit:
                 return publish(table, now, change, "restore", note)
             except FileExistsError:
                 continue
+
+
+def _at_their_places(files: Iterable[Add]) -> Iterator[Add]:
+    """Give files of other writers, which name no place of their own, the one behind the file before them."""
+    place, behind = "0", 0
+    for add in files:
+        own = (add.tags or {}).get(POSITION)
+        if own:
+            place, behind = own, 0
+            yield add
+        else:
+            behind += 1
+            yield msgspec.structs.replace(add, tags={**(add.tags or {}), POSITION: f"{place}-{behind:06}"})

@@ -4,13 +4,14 @@ import json
 
 import pytest
 
-from tiffin.errors import CorruptData
+from tiffin.errors import CorruptData, StorageError
 from tiffin.tables.actions import (
     ENGINE,
     Action,
     Add,
     CommitInfo,
     Details,
+    Metadata,
     Remove,
     decode_commit,
     encode_commit,
@@ -62,3 +63,12 @@ def test_another_writers_commit_is_read_as_it_is():
     assert [action.add.path for action in entry.actions if action.add] == ["x"]
     assert not is_torn(foreign)
     assert is_torn(foreign[:-10])
+
+
+def test_invariants_that_nobody_checks_here_keep_writers_out():
+    schema = '{"type":"struct","fields":[{"name":"x","type":"long","nullable":true,"metadata":%s}]}'
+    Metadata(id="1", schema_string=schema % "{}").check_writable("g/t", removes_rows=True)
+    with pytest.raises(StorageError, match="invariants"):
+        Metadata(id="1", schema_string=schema % r'{"delta.invariants":"{\"expression\":1}"}').check_writable(
+            "g/t", removes_rows=False
+        )

@@ -1,9 +1,16 @@
 """One damaged table does not hide the others, and can be examined and dropped."""
 
+import errno
+import os
+
 import pytest
 
 import tiffin
 from tiffin.errors import CorruptData, TableNotFound
+from tiffin.files import LocalFiles
+from tiffin.schema.names import TableName
+from tiffin.tables.catalog import Catalog
+from tiffin.tables.table import Options
 
 ROWS = [{"id": 1}]
 
@@ -50,3 +57,19 @@ def test_the_files_are_examined_even_where_reading_does_not_check_them(tmp_path)
     data[10] ^= 1
     path.write_bytes(data)
     assert [finding.kind for finding in store.examine()] == ["corrupt"]
+
+
+class ReadOnly(LocalFiles):
+    def remove(self, path):
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    remove_folder = remove
+
+
+def test_the_remains_of_a_drop_do_not_keep_a_reader_out(store):
+    remains = store.path / "features/g/.dropped-t-1"
+    remains.mkdir()
+    assert TableName("g", "whole") in Catalog(ReadOnly(), store.path / "features", Options()).names()
+    assert remains.exists()
+    tiffin.FeatureStore(store.path)
+    assert not remains.exists()

@@ -110,3 +110,18 @@ def test_a_changed_description_and_ttl_need_no_permission(store):
     info = tiffin.FeatureStore(store.path).describe("g/t")
     assert (info.description, info.ttl) == ("new", timedelta(days=1))
     assert_frame_equal(store.read("g/t@0").to_polars(), rows)
+
+
+def test_rows_that_another_writer_added_come_back_in_their_place(store):
+    def add(*values):
+        return pl.DataFrame({"x": values})
+
+    path = store.save("g/t", add("ours")).path
+    deltalake.write_deltalake(path, add("theirs"), mode="append")
+    deltalake.write_deltalake(path, add("theirs too"), mode="append")
+    store.save("g/t", add("ours again"), mode="append")
+    before = store.read("g/t").to_polars()["x"].to_list()
+    assert before == ["ours", "theirs", "theirs too", "ours again"]
+    store.save("g/t", add("other"))
+    store.restore("g/t", 3)
+    assert store.read("g/t").to_polars()["x"].to_list() == before
