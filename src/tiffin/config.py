@@ -176,7 +176,10 @@ class Settings:
         '"1h"',
     )
     disk_cache_bytes: int = _setting(
-        1024**3, "Disk cache: most bytes held; 0 turns it off.", _count(0, is_size=True), '"1GiB"'
+        1024**3,
+        "Disk cache: most bytes held; 0 turns it off. Tables below 128 KiB are left out.",
+        _count(0, is_size=True),
+        '"1GiB"',
     )
     keep_versions: int | None = _setting(
         None,
