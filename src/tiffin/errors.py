@@ -3,12 +3,13 @@
 ::
 
     TiffinError                       .code  .hint  .context
-    ├─ NotFoundError (LookupError)    TableNotFound, FeatureNotFound, VersionNotFound
+    ├─ NotFoundError (LookupError)    TableNotFound, FeatureNotFound, VersionNotFound, ServiceNotFound,
+    │                                 TrainingSetNotFound, NotOnline
     ├─ InvalidInputError (ValueError) InvalidName, SchemaMismatch, ConstraintViolated
-    ├─ ConflictError                  CommitConflict, Ambiguous
+    ├─ ConflictError                  CommitConflict, Ambiguous, InUse, NotReproducible
     ├─ AccessError                    Unauthenticated, Forbidden
     ├─ LimitError
-    ├─ StorageError                   CorruptData, NoSpace, OutcomeUnknown
+    ├─ StorageError                   CorruptData, NoSpace, OutcomeUnknown, IndexDamaged, OnlineUnavailable
     └─ UnavailableError               MissingDependency, NotYetAvailable
 
 `code` is a stable word for machines; the message says what is wrong and where; `hint` says what to
@@ -71,6 +72,24 @@ class VersionNotFound(NotFoundError):
     code = "version_not_found"
 
 
+class ServiceNotFound(NotFoundError):
+    """No feature service has this name."""
+
+    code = "service_not_found"
+
+
+class TrainingSetNotFound(NotFoundError):
+    """No training set was saved under this name."""
+
+    code = "training_set_not_found"
+
+
+class NotOnline(NotFoundError):
+    """The table has no rows in the online index: it is not declared online."""
+
+    code = "not_online"
+
+
 class InvalidInputError(TiffinError, ValueError):
     """The caller's input cannot be used as it is."""
 
@@ -111,6 +130,18 @@ class Ambiguous(ConflictError):
     """A short name fits several tables."""
 
     code = "ambiguous"
+
+
+class InUse(ConflictError):
+    """What is to be removed is used by a feature service."""
+
+    code = "in_use"
+
+
+class NotReproducible(ConflictError):
+    """A training set cannot be made again as it was: what it came from has changed."""
+
+    code = "not_reproducible"
 
 
 class AccessError(TiffinError):
@@ -159,6 +190,18 @@ class OutcomeUnknown(StorageError):
     """The write may or may not survive a power loss; read before repeating it."""
 
     code = "outcome_unknown"
+
+
+class IndexDamaged(StorageError):
+    """The online index is not what was written; it can be made again from the tables."""
+
+    code = "index_damaged"
+
+
+class OnlineUnavailable(StorageError):
+    """The online index cannot be reached."""
+
+    code = "online_unavailable"
 
 
 class UnavailableError(TiffinError):

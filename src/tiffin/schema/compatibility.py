@@ -120,7 +120,7 @@ def fit(old: TableSpec, new: TableSpec, mode: Mode, *, evolve: bool, table: str)
 def _merged(column: Column, arriving: Column, dtype: pl.DataType, mode: Mode) -> Column:
     newer = arriving if mode == "overwrite" and dtype == arriving.dtype else column
     origin = newer.origin if dtype == newer.dtype else ""
-    return Column(column.name, dtype, origin, arriving.description or column.description)
+    return Column(column.name, dtype, origin, arriving.description or column.description, arriving.default)
 
 
 def _mismatch(old: TableSpec, new: TableSpec, problems: list[str], table: str, mode: Mode) -> SchemaMismatch:

@@ -49,6 +49,15 @@ def check_part(text: str, what: str) -> str:
     return text
 
 
+def is_part(text: str) -> bool:
+    """Tell whether a text can be one part of a name."""
+    try:
+        check_part(text, "part")
+    except InvalidName:
+        return False
+    return True
+
+
 class TableName(NamedTuple):
     """Group and name of one table; prints as ``group/name``."""
 

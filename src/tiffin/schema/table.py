@@ -15,11 +15,12 @@ import polars as pl
 
 from tiffin.errors import CorruptData, FeatureNotFound, InvalidInputError, SchemaMismatch, did_you_mean
 from tiffin.schema import dtypes
+from tiffin.schema.defaults import Default, check_default, from_text, in_type, to_text
 
 DECLARATION = "tiffin.table"
 """Key of the table's declaration in the configuration of the Delta metadata."""
 
-_DTYPE, _ORIGIN, _COMMENT = "tiffin.dtype", "tiffin.origin", "comment"
+_DTYPE, _ORIGIN, _DEFAULT, _COMMENT = "tiffin.dtype", "tiffin.origin", "tiffin.default", "comment"
 _PARTITION_TYPES = (pl.String, pl.Boolean, pl.Date, pl.Int8, pl.Int16, pl.Int32, pl.Int64)
 _NOT_A_KEY = (pl.Float16, pl.Float32, pl.Float64, pl.List, pl.Array, pl.Struct, pl.Object, pl.Null)
 
@@ -32,6 +33,8 @@ class Column(msgspec.Struct, frozen=True):
     origin: str = ""
     """Type in the pandas or Arrow frame it came from, where the dtype does not say it all."""
     description: str = ""
+    default: Default | None = None
+    """Answers for a value that is missing, where features are asked for; None if nothing does."""
 
 
 class TableSpec(msgspec.Struct, frozen=True):
@@ -45,6 +48,8 @@ class TableSpec(msgspec.Struct, frozen=True):
     ttl: timedelta | None = None
     partition_by: tuple[str, ...] = ()
     description: str = ""
+    online: bool = False
+    """Whether the online index holds the table's newest rows."""
 
     @property
     def names(self) -> list[str]:
@@ -71,6 +76,13 @@ class TableSpec(msgspec.Struct, frozen=True):
     def origins(self) -> dict[str, str]:
         """Origin of each column that has one."""
         return {column.name: column.origin for column in self.columns if column.origin}
+
+    @property
+    def defaults(self) -> dict[str, Default]:
+        """Default of each feature that has one, of the same kind as the column's values."""
+        return {
+            column.name: in_type(column.default, column.dtype) for column in self.columns if column.default is not None
+        }
 
     @property
     def order(self) -> list[str]:
@@ -113,6 +125,9 @@ class Declaration(msgspec.Struct, frozen=True):
     ttl: timedelta | None = None
     partition_by: str | Sequence[str] | None = None
     description: str | None = None
+    online: bool | None = None
+    defaults: Mapping[str, Default | None] | None = None
+    """Defaults of some features; None as the value takes a feature's default away."""
 
 
 def declare(columns: Sequence[Column], declared: Declaration, previous: TableSpec | None) -> TableSpec:
@@ -130,6 +145,11 @@ def declare(columns: Sequence[Column], declared: Declaration, previous: TableSpe
     Returns
     -------
     TableSpec
+
+    Raises
+    ------
+    SchemaMismatch
+        A default is declared of a column that the frame does not have.
     """
     old = previous or TableSpec(())
     entity = _as_tuple(declared.entity)
@@ -137,14 +157,33 @@ def declare(columns: Sequence[Column], declared: Declaration, previous: TableSpe
         entity = old.entity if previous else _default_entity(columns)
     partition_by = _as_tuple(declared.partition_by)
     return TableSpec(
-        columns=tuple(columns),
+        columns=_with_defaults(columns, declared.defaults or {}, old),
         entity=entity,
         timestamp=old.timestamp if declared.timestamp is None else declared.timestamp,
         created=old.created if declared.created is None else declared.created,
         ttl=old.ttl if declared.ttl is None else declared.ttl,
         partition_by=old.partition_by if partition_by is None else partition_by,
         description=old.description if declared.description is None else declared.description,
+        online=old.online if declared.online is None else declared.online,
     )
+
+
+def _with_defaults(
+    columns: Sequence[Column], declared: Mapping[str, Default | None], old: TableSpec
+) -> tuple[Column, ...]:
+    """Give the columns the defaults that were declared, and else those that the table has."""
+    names = [column.name for column in columns]
+    for name in declared:
+        if name not in names:
+            raise SchemaMismatch(
+                f"a default is declared of column {name!r}, which is not in the frame",
+                hint=did_you_mean(str(name), names),
+            )
+    defaults: dict[str, Default | None] = {column.name: column.default for column in old.columns}
+    defaults.update(declared)
+    if not any(value is not None for value in defaults.values()):
+        return tuple(columns)
+    return tuple(msgspec.structs.replace(column, default=defaults.get(column.name)) for column in columns)
 
 
 def _default_entity(columns: Sequence[Column]) -> tuple[str, ...]:
@@ -176,6 +215,12 @@ def check_declaration(declared: Declaration, table: str) -> None:
         )
     if not isinstance(declared.ttl, timedelta | None):
         raise InvalidInputError(f"ttl of table {table} is {declared.ttl!r}", hint="write timedelta(days=30)")
+    if not isinstance(declared.online, bool | None):
+        raise InvalidInputError(f"online of table {table} is {declared.online!r}", hint="write True or False")
+    if not isinstance(declared.defaults, Mapping | None):
+        raise InvalidInputError(
+            f"defaults of table {table} are {declared.defaults!r}", hint="write defaults={'feature': value}"
+        )
 
 
 def _as_tuple(names: str | Sequence[str] | None) -> tuple[str, ...] | None:
@@ -190,9 +235,9 @@ def check(spec: TableSpec, table: str) -> None:
     Raises
     ------
     SchemaMismatch
-        A declared column is not there or has a type that cannot serve.
+        A declared column is not there or has a type that cannot serve, or a default has no place in its column.
     InvalidInputError
-        The ttl makes no sense.
+        The ttl makes no sense, or the table cannot be online.
     """
     known = spec.dtypes
     roles = {
@@ -217,6 +262,25 @@ def check(spec: TableSpec, table: str) -> None:
         raise InvalidInputError(f"table {table} has a ttl and no timestamp", hint="declare timestamp=<column>")
     if spec.partition_by and len(spec.partition_by) == len(spec.columns):
         raise SchemaMismatch(f"table {table} is partitioned by all its columns", hint="leave one to be stored")
+    if spec.online and not (spec.entity or spec.timestamp):
+        raise InvalidInputError(
+            f"table {table} is online and has neither an entity nor a timestamp to tell its newest rows by",
+            hint="declare entity=<column>, or online=False",
+        )
+    _check_defaults(spec, table)
+
+
+def _check_defaults(spec: TableSpec, table: str) -> None:
+    features = spec.features
+    for column in spec.columns:
+        if column.default is None:
+            continue
+        if column.name not in features:
+            raise SchemaMismatch(
+                f"column {column.name!r} of table {table} has a default and is a key or time, which is never missing",
+                hint=f"declare defaults of features only; defaults={{{column.name!r}: None}} takes this one away",
+            )
+        check_default(column.default, column.dtype, column.name, table)
 
 
 def _check_role(role: str, name: str, dtype: pl.DataType, table: str) -> None:
@@ -247,6 +311,7 @@ def to_metadata(spec: TableSpec) -> tuple[str, dict[str, str]]:
         "created": spec.created,
         "ttl": spec.ttl,
         "description": spec.description,
+        "online": spec.online,
     }
     text = msgspec.json.encode({name: value for name, value in declaration.items() if value}).decode()
     schema = msgspec.json.encode({"type": "struct", "fields": fields}).decode()
@@ -256,6 +321,8 @@ def to_metadata(spec: TableSpec) -> tuple[str, dict[str, str]]:
 
 def _field_metadata(column: Column) -> dict[str, str]:
     kept = {_DTYPE: dtypes.encode(column.dtype), _ORIGIN: column.origin, _COMMENT: column.description}
+    if column.default is not None:
+        kept[_DEFAULT] = to_text(column.default)
     return {key: value for key, value in kept.items() if value}
 
 
@@ -265,6 +332,7 @@ class _Declared(msgspec.Struct):
     created: str | None = None
     ttl: timedelta | None = None
     description: str = ""
+    online: bool = False
 
 
 def from_metadata(schema: str, configuration: Mapping[str, str], partition_by: Sequence[str], table: str) -> TableSpec:
@@ -279,7 +347,7 @@ def from_metadata(schema: str, configuration: Mapping[str, str], partition_by: S
         fields = msgspec.json.decode(schema)["fields"]
         declared = msgspec.json.decode(configuration.get(DECLARATION, "{}"), type=_Declared)
         columns = tuple(_column(field) for field in fields)
-    except (msgspec.MsgspecError, KeyError, TypeError) as error:
+    except (msgspec.MsgspecError, KeyError, TypeError, InvalidInputError) as error:
         raise CorruptData(f"the metadata of table {table} cannot be read: {error}") from error
     return TableSpec(
         columns=columns,
@@ -289,6 +357,7 @@ def from_metadata(schema: str, configuration: Mapping[str, str], partition_by: S
         ttl=declared.ttl,
         partition_by=tuple(partition_by),
         description=declared.description,
+        online=declared.online,
     )
 
 
@@ -299,4 +368,5 @@ def _column(field: Mapping[str, Any]) -> Column:
     # Another writer may have changed the type and carried our note of the old one along.
     if dtypes.stored_dtype(dtype) != written:
         return Column(field["name"], written, description=metadata.get(_COMMENT, ""))
-    return Column(field["name"], dtype, metadata.get(_ORIGIN, ""), metadata.get(_COMMENT, ""))
+    default = from_text(metadata[_DEFAULT]) if _DEFAULT in metadata else None
+    return Column(field["name"], dtype, metadata.get(_ORIGIN, ""), metadata.get(_COMMENT, ""), default)

@@ -9,9 +9,10 @@ from pathlib import Path
 
 import msgspec
 
-from tiffin.errors import Ambiguous, InvalidName, StorageError, TableNotFound, did_you_mean
+from tiffin.errors import Ambiguous, StorageError, TableNotFound, did_you_mean
 from tiffin.files import FileSystem, contained, remove_tree, translated
-from tiffin.schema.names import Reference, TableName, check_part
+from tiffin.schema.defaults import Default
+from tiffin.schema.names import Reference, TableName, check_part, is_part
 from tiffin.schema.table import TableSpec
 from tiffin.tables.log import FOLDER, is_read_only
 from tiffin.tables.state import State
@@ -29,6 +30,7 @@ class ColumnInfo(msgspec.Struct, frozen=True, kw_only=True):
     """`entity`, `timestamp`, `created`, `partition` or `feature`."""
     origin: str = ""
     description: str = ""
+    default: Default | None = None
 
 
 class TableInfo(msgspec.Struct, frozen=True, kw_only=True):
@@ -48,6 +50,8 @@ class TableInfo(msgspec.Struct, frozen=True, kw_only=True):
     timestamp: str | None
     created: str | None
     ttl: timedelta | None
+    online: bool
+    """Whether the online index holds its newest rows."""
     partition_by: tuple[str, ...]
     description: str
     columns: tuple[ColumnInfo, ...]
@@ -153,6 +157,7 @@ class Catalog:
             timestamp=spec.timestamp,
             created=spec.created,
             ttl=spec.ttl,
+            online=spec.online,
             partition_by=spec.partition_by,
             description=spec.description,
             columns=tuple(_column_info(spec)),
@@ -181,7 +186,7 @@ class Catalog:
             if self._fs.stat(folder) is None:
                 return []
             names = self._fs.names(folder)
-        return [name for name in names if _is_name(name) and _is_folder(self._fs, folder / name)]
+        return [name for name in names if is_part(name) and _is_folder(self._fs, folder / name)]
 
     def _not_found(self, name: str) -> TableNotFound:
         known = [str(table) for table in self.names()]
@@ -202,20 +207,13 @@ class Catalog:
                     raise
 
 
-def _is_name(text: str) -> bool:
-    try:
-        check_part(text, "folder")
-    except InvalidName:
-        return False
-    return True
-
-
 def _is_folder(fs: FileSystem, path: Path) -> bool:
     found = fs.stat(path)
     return found is not None and found.is_folder
 
 
 def _column_info(spec: TableSpec) -> Iterator[ColumnInfo]:
+    defaults = spec.defaults
     for column in spec.columns:
         role = "feature"
         if column.name in spec.entity:
@@ -230,4 +228,5 @@ def _column_info(spec: TableSpec) -> Iterator[ColumnInfo]:
             role=role,
             origin=column.origin,
             description=column.description,
+            default=defaults.get(column.name),
         )

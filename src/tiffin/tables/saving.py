@@ -30,7 +30,7 @@ from tiffin.schema.compatibility import Mode, align, fit, widened
 from tiffin.schema.table import Column, Declaration, TableSpec, check, check_declaration, declare, to_metadata
 from tiffin.tables import datafiles
 from tiffin.tables.actions import ENGINE, POSITION, Action, Add, CommitInfo, Details, Entry, Metadata, Protocol, Remove
-from tiffin.tables.state import State
+from tiffin.tables.state import State, at_their_places
 from tiffin.tables.table import Commit, Table
 from tiffin.version import __version__
 
@@ -259,9 +259,8 @@ def _rewrite(table: Table, request: Save, expected: TableSpec) -> Commit | None:
         fresh = _stored(table, request, spec)
         if request.mode == "upsert" and spec != expected:
             _check_keys(fresh, spec, str(table.name))
-        kept, removes, replaced = _kept_rows(table, now, spec, fresh, request.mode)
-        rows = _sorted(pl.concat([*kept, fresh]), spec)
-        adds = datafiles.write(table.fs, table.folder, rows, spec, table.options.encoding)
+        parts, removes, replaced = _kept_rows(table, now, spec, fresh, request.mode)
+        adds = _write_parts(table, spec, parts, fresh)
         try:
             change = Change(spec, adds, removes, fresh.height, replaced)
             return publish(table, now, change, request.mode, request.note)
@@ -276,29 +275,70 @@ def _rewrite(table: Table, request: Save, expected: TableSpec) -> Commit | None:
             raise
 
 
+@dataclass
+class _Part:
+    """Files that stand together and are written anew as one."""
+
+    place: str | None
+    """The place of the first; None behind all others."""
+    rows: list[pl.DataFrame]
+    """The rows that stay."""
+
+
 def _kept_rows(
     table: Table, now: State | None, spec: TableSpec, fresh: pl.DataFrame, mode: Mode
-) -> tuple[list[pl.DataFrame], list[Add], int]:
-    """Find the rows that stay out of files that cannot: rows, files, and number of rows that go."""
+) -> tuple[list[_Part], list[Add], int]:
+    """Find the rows that stay out of files that cannot: rows by place, files, and number of rows that go."""
     if now is None:
         return [], [], 0
-    differs = now.spec.stored != spec.stored
     wide = widened(now.spec, spec)
-    kept, touched, replaced = [], [], 0
-    for add in now.files.values():
-        if mode == "upsert" and not wide and not _may_share(add, fresh, spec):
+    parts: list[_Part] = []
+    touched, replaced, last = [], 0, -2
+    for number, add in enumerate(at_their_places(now.files.values())):
+        joins = number == last + 1
+        # A file that names no place of its own goes along with the one that it stands behind.
+        must = wide or (joins and POSITION not in (now.files[add.path].tags or {}))
+        if not (must or _may_share(add, fresh, spec)):
             continue
         rows = table.stored([add], now.spec)
-        if differs:
+        if now.spec.stored != spec.stored:
             rows = _restored(rows, now.spec, spec, str(table.name))
-        stay = rows
-        if mode == "upsert":
-            stay = rows.join(fresh, on=spec.row_key, how="anti", maintain_order="left")
-        if wide or stay.height < rows.height:
-            kept.append(stay)
-            touched.append(add)
-            replaced += rows.height - stay.height
-    return kept, touched, replaced
+        stay = rows.join(fresh, on=spec.row_key, how="anti", maintain_order="left") if mode == "upsert" else rows
+        if not (must or stay.height < rows.height):
+            continue
+        if not joins:
+            parts.append(_Part((add.tags or {})[POSITION], []))
+        parts[-1].rows.append(stay)
+        touched.append(now.files[add.path])
+        replaced += rows.height - stay.height
+        last = number
+    if parts and last == len(now.files) - 1:
+        parts[-1].place = None
+    return parts, touched, replaced
+
+
+def _write_parts(table: Table, spec: TableSpec, parts: Sequence[_Part], fresh: pl.DataFrame) -> list[Add]:
+    """Write the rows that stay in the places that they had, and the fresh ones behind all others."""
+    behind = [rows for part in parts if part.place is None for rows in part.rows]
+    adds: list[Add] = []
+    try:
+        for part in [*(part for part in parts if part.place is not None), _Part(None, [*behind, fresh])]:
+            rows = _sorted(pl.concat(part.rows), spec)
+            written = datafiles.write(table.fs, table.folder, rows, spec, table.options.encoding)
+            adds += written if part.place is None else _in_place(written, part.place)
+    except BaseException:
+        datafiles.discard(table.fs, table.folder, adds)
+        raise
+    return adds
+
+
+def _in_place(adds: Sequence[Add], place: str) -> list[Add]:
+    """Give files the place of the one that they stand for, in their order."""
+    places = [place, *(f"{place}+{number:06}" for number in range(1, len(adds)))]
+    return [
+        msgspec.structs.replace(add, tags={**(add.tags or {}), POSITION: own})
+        for add, own in zip(adds, places, strict=False)
+    ]
 
 
 def _restored(rows: pl.DataFrame, old: TableSpec, new: TableSpec, table: str) -> pl.DataFrame:
@@ -334,6 +374,28 @@ def _check_keys(fresh: pl.DataFrame, spec: TableSpec, table: str) -> None:
             f"{doubled.sum()} rows for table {table} share a key with another, such as {shown}",
             hint="keep one row for each key: an upsert cannot choose between them",
         )
+
+
+def put_online(table: Table, note: Note) -> Commit | None:
+    """Declare a table online, as a version with the same rows; None if it is already.
+
+    Raises
+    ------
+    TableNotFound
+        There is no such table.
+    InvalidInputError
+        It has neither an entity nor a timestamp.
+    """
+    if table.log.require().spec.online:
+        return None
+    with table.log.writing(), table.log.committing():
+        while not (now := table.log.require()).spec.online:
+            spec = msgspec.structs.replace(now.spec, online=True)
+            check(spec, str(table.name))
+            # A writer that does not know our lock may be first.
+            with contextlib.suppress(FileExistsError):
+                return publish(table, now, Change(spec, [], []), "online", note)
+    return None
 
 
 def publish(table: Table, now: State | None, change: Change, operation: str, note: Note) -> Commit:

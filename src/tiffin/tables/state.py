@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
 from pathlib import PurePosixPath
 from urllib.parse import unquote
+
+import msgspec
 
 from tiffin.errors import CorruptData, StorageError
 from tiffin.schema.table import TableSpec, from_metadata
@@ -103,6 +105,19 @@ def _in_order(files: dict[str, Add]) -> dict[str, Add]:
     order = sorted(range(len(positions)), key=positions.__getitem__)
     items = list(files.items())
     return dict(items[index] for index in order)
+
+
+def at_their_places(files: Iterable[Add]) -> Iterator[Add]:
+    """Give files of other writers, which name no place of their own, the one behind the file before them."""
+    place, behind = "0", 0
+    for add in files:
+        own = (add.tags or {}).get(POSITION)
+        if own:
+            place, behind = own, 0
+            yield add
+        else:
+            behind += 1
+            yield msgspec.structs.replace(add, tags={**(add.tags or {}), POSITION: f"{place}-{behind:06}"})
 
 
 def _check_add(add: Add, table: str) -> None:

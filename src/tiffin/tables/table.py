@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -22,6 +22,13 @@ from tiffin.tables.datafiles import DataFiles, Encoding, may_hold
 from tiffin.tables.log import Log, is_read_only
 from tiffin.tables.state import State
 
+Needed = Callable[[TableName, str], Iterable[int]]
+"""Lists the versions of a table, given its name and id, that something else in the store needs."""
+
+
+def _nothing(_name: TableName, _table_id: str) -> Iterable[int]:
+    return ()
+
 
 @dataclass(frozen=True)
 class Options:
@@ -33,6 +40,7 @@ class Options:
     compact_files: int = 16
     target_file_bytes: int = 128 << 20
     keep_versions: int | None = None
+    needed: Needed = _nothing
 
 
 @dataclass(frozen=True)
@@ -187,15 +195,9 @@ class Table:
         adds = list(state.files.values())
         if selection.keys is not None:
             adds = _holding(adds, spec, selection.keys)
-        try:
-            with self.leased(state.version):
-                rows, rest = _narrow(self.data.scan(adds, spec), spec, selection)
-                stored = self.data.collect(rows, adds)
-        except StorageError as error:
-            now = self.log.latest()
-            if now is None or now.metadata.id != state.metadata.id:
-                raise TableNotFound(f"table {self.name} was dropped while it was read", table=str(self.name)) from error
-            raise
+        with self.reading(state):
+            rows, rest = _narrow(self.data.scan(adds, spec), spec, selection)
+            stored = self.data.collect(rows, adds)
         frame = dtypes.from_stored(stored, _wanted(spec, selection, rest))
         if rest is None:
             return frame
@@ -205,6 +207,31 @@ class Table:
     def stored(self, adds: Sequence[Add], spec: TableSpec) -> pl.DataFrame:
         """Read whole files in their stored form."""
         return self.data.collect(self.data.scan(adds, spec), adds)
+
+    @contextlib.contextmanager
+    def reading(self, state: State, since: int | None = None) -> Iterator[None]:
+        """Read files of a version, which no vacuum takes meanwhile.
+
+        Parameters
+        ----------
+        state : State
+            The version.
+        since : int, optional
+            An older version; files are read of those from there on.
+
+        Raises
+        ------
+        TableNotFound, VersionNotFound
+            The table was dropped, or the version vacuumed.
+        """
+        try:
+            with self.leased(state.version if since is None else since):
+                yield
+        except StorageError as error:
+            now = self.log.latest()
+            if now is None or now.metadata.id != state.metadata.id:
+                raise TableNotFound(f"table {self.name} was dropped while it was read", table=str(self.name)) from error
+            raise
 
     @contextlib.contextmanager
     def leased(self, version: int) -> Iterator[None]:

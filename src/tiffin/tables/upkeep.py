@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from datetime import timedelta
 from pathlib import Path
 from urllib.parse import unquote
@@ -16,10 +16,11 @@ import msgspec
 
 from tiffin.errors import InvalidInputError, NotFoundError, StorageError
 from tiffin.files import remove_tree, sweep, translated
+from tiffin.schema.table import TableSpec
 from tiffin.tables import checkpoint, datafiles
-from tiffin.tables.actions import POSITION, Add
+from tiffin.tables.actions import Add
 from tiffin.tables.saving import Change, Note, publish
-from tiffin.tables.state import State
+from tiffin.tables.state import State, at_their_places
 from tiffin.tables.table import Commit, Options, Table
 
 _SMALLEST_TIER = 64 << 10
@@ -38,7 +39,8 @@ class Vacuumed(msgspec.Struct, frozen=True, kw_only=True):
     bytes_freed: int
     """Size of the data files removed."""
     held_version: int | None = None
-    """A version that someone was reading, so that it was kept and all after it."""
+    """A version that someone was reading, or that a training set or feature service needs, so that it was kept and all
+    after it."""
     dry_run: bool = False
 
 
@@ -157,7 +159,8 @@ def vacuum(
 ) -> Vacuumed:
     """Remove old versions, and files that belong to no version.
 
-    A version that someone is reading is kept, and so are all after it. The newest version always stays.
+    A version that someone is reading, or that something else in the store needs, is kept, and so are all after it.
+    The newest version always stays.
 
     Parameters
     ----------
@@ -211,7 +214,7 @@ def _retire(table: Table, before: int, *, wait: bool, dry_run: bool = False) -> 
         if not alone:
             return nothing
         oldest = table.log.oldest()
-        held = _held(table)
+        held = [*_held(table), *_needed(table, oldest)]
         first = max(min(before, *held), oldest) if held else max(before, oldest)
         first_state = table.log.at(first)
         needed = set(first_state.files)
@@ -255,6 +258,12 @@ def _held(table: Table) -> list[int]:
             elif name.isdigit():
                 held.append(int(name))
     return held
+
+
+def _needed(table: Table, oldest: int) -> list[int]:
+    """List the versions that are there and that something else in the store needs."""
+    versions = table.options.needed(table.name, table.log.require().metadata.id)
+    return [version for version in versions if version >= oldest]
 
 
 def _unneeded(table: Table, needed: set[str], known: set[str]) -> dict[str, int]:
@@ -344,26 +353,18 @@ def restore(table: Table, version: int, note: Note) -> Commit:
     with table.leased(version), table.log.writing(), table.log.committing():
         while True:
             now, old = table.log.require(), table.log.at(version)
-            adds = [add for add in _at_their_places(old.files.values()) if add.path not in now.files]
+            adds = [add for add in at_their_places(old.files.values()) if add.path not in now.files]
             removes = [add for path, add in now.files.items() if path not in old.files]
             counts = [[add.known.num_records for add in files] for files in (adds, removes)]
             unknown = any(None in numbers for numbers in counts)
             added, removed = (0, None) if unknown else (sum(n or 0 for n in numbers) for numbers in counts)
-            change = Change(old.spec, adds, removes, added, removed)
+            change = Change(_still_online(old.spec, now.spec), adds, removes, added, removed)
             try:
                 return publish(table, now, change, "restore", note)
             except FileExistsError:
                 continue
 
 
-def _at_their_places(files: Iterable[Add]) -> Iterator[Add]:
-    """Give files of other writers, which name no place of their own, the one behind the file before them."""
-    place, behind = "0", 0
-    for add in files:
-        own = (add.tags or {}).get(POSITION)
-        if own:
-            place, behind = own, 0
-            yield add
-        else:
-            behind += 1
-            yield msgspec.structs.replace(add, tags={**(add.tags or {}), POSITION: f"{place}-{behind:06}"})
+def _still_online(spec: TableSpec, now: TableSpec) -> TableSpec:
+    """Leave a table online, or not, as it is: that is about who reads it, not about its rows."""
+    return msgspec.structs.replace(spec, online=now.online and bool(spec.entity or spec.timestamp))
