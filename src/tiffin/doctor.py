@@ -1,4 +1,4 @@
-"""Examining a table: whether every version can be read, and every file is what was written."""
+"""Examining tables and services: whether all can be read, is what was written, and finds what it names."""
 
 from __future__ import annotations
 
@@ -7,19 +7,25 @@ from typing import Literal
 
 import msgspec
 
-from tiffin.errors import CorruptData, StorageError, VersionNotFound
+from tiffin.errors import CorruptData, NotFoundError, StorageError, VersionNotFound
+from tiffin.registry import Registry
+from tiffin.schema.names import parse_reference
+from tiffin.tables.catalog import Catalog
 from tiffin.tables.state import State
 from tiffin.tables.table import Table
 
 
 class Finding(msgspec.Struct, frozen=True, kw_only=True):
-    """Something to know about a table."""
+    """Something to know about a table or a feature service."""
 
     table: str
-    kind: Literal["corrupt", "repaired"]
-    """`corrupt`: a version or file is damaged. `repaired`: the remains of a crash were set aside; nothing is lost."""
+    kind: Literal["corrupt", "repaired", "unresolved"]
+    """`corrupt`: a version or file is damaged. `repaired`: the remains of a crash were set aside; nothing is lost.
+    `unresolved`: a feature service asks for what is not there."""
     what: str
     hint: str = ""
+    service: str = ""
+    """The feature service that it is about, if it is about one."""
 
 
 def examine(table: Table) -> Iterator[Finding]:
@@ -66,3 +72,38 @@ def _examine_files(table: Table, state: State, checked: set[str]) -> Iterator[Fi
         except CorruptData as error:
             what = f"version {state.version}: {error.message}"
             yield Finding(table=str(table.name), kind="corrupt", what=what, hint=error.hint)
+
+
+def examine_services(catalog: Catalog, registry: Registry) -> Iterator[Finding]:
+    """Check that the file of every feature service can be read and that its references lead somewhere.
+
+    Parameters
+    ----------
+    catalog : Catalog
+        The tables.
+    registry : Registry
+        The services.
+
+    Yields
+    ------
+    Finding
+    """
+    for name, error in registry.damaged().items():
+        yield Finding(table="", kind="corrupt", what=error.message, hint=error.hint, service=name)
+    for service in registry.services():
+        for text in service.features:
+            reference = parse_reference(text)
+            try:
+                table, state = catalog.resolve(reference)
+                state.spec.check_features([reference.feature] if reference.feature else [], str(table.name))
+            except NotFoundError as error:
+                yield Finding(
+                    table=f"{reference.group}/{reference.name}",
+                    kind="unresolved",
+                    what=f"feature service {service.name!r} asks for {text}: {error.message}",
+                    hint="replace the service, or bring back what it asks for",
+                    service=service.name,
+                )
+            except StorageError:
+                # A damaged table is reported as such, not once more for each service that uses it.
+                continue

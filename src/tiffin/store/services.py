@@ -1,0 +1,122 @@
+"""The verbs of feature services: create, list, look up, drop."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+from tiffin.doctor import Finding, examine_services
+from tiffin.errors import InvalidInputError
+from tiffin.features import resolve
+from tiffin.registry import Service
+from tiffin.schema.names import check_part, parse_reference
+from tiffin.store.opened import Opened
+
+
+class Services(Opened):
+    """Methods of `FeatureStore` about feature services: named lists of references."""
+
+    def create_service(
+        self, name: str, features: Sequence[str], *, description: str = "", replace: bool = False
+    ) -> Service:
+        """Save a list of references under a name, for one model.
+
+        Wherever features are asked for, the name will do instead of the list. As long as a service uses a table, a
+        column or a pinned version, `drop`, `save`, `restore` and `vacuum` do not take it away by accident.
+
+        Parameters
+        ----------
+        name : str
+            Letters, digits, `_` and `-`.
+        features : sequence of str
+            References; a pinned one (`group/name@3:feature`) stays at its version for ever.
+        description : str
+            What the service is for, for people.
+        replace : bool
+            Whether it takes the place of a service of the same name.
+
+        Returns
+        -------
+        Service
+
+        Raises
+        ------
+        ConflictError
+            The name is taken.
+        TableNotFound, FeatureNotFound, VersionNotFound, Ambiguous
+            What a reference names is not there; nothing was saved.
+        InvalidName, InvalidInputError
+            The name or the list cannot be one.
+        """
+        check_part(name, "service")
+        if isinstance(features, str):
+            raise InvalidInputError(
+                f"features of service {name!r} is {features!r}", hint=f"give a list of references: [{features!r}]"
+            )
+        if not isinstance(description, str):
+            raise InvalidInputError(f"description of service {name!r} is {description!r}", hint="describe it in words")
+        references = list(features) if isinstance(features, Sequence) else features
+        # Full names, so that features of one name in two tables can stand in one service.
+        resolve(self._catalog, self._registry, references, full_feature_names=True)
+        service = Service(
+            name=name,
+            features=tuple(dict.fromkeys(map(self._in_full, references))),
+            description=description,
+            created=datetime.now(UTC),
+        )
+        self._registry.save(service, replace=replace)
+        return service
+
+    def services(self) -> list[Service]:
+        """List the feature services by name; `examine_services` tells of those whose files are damaged."""
+        return self._registry.services()
+
+    def service(self, name: str) -> Service:
+        """Return a feature service.
+
+        Parameters
+        ----------
+        name : str
+            Its name.
+
+        Returns
+        -------
+        Service
+
+        Raises
+        ------
+        ServiceNotFound
+            There is none of this name.
+        CorruptData
+            Its file is damaged.
+        """
+        return self._registry.service(name)
+
+    def drop_service(self, name: str) -> None:
+        """Remove a feature service; the tables stay as they are.
+
+        Parameters
+        ----------
+        name : str
+            Its name.
+
+        Raises
+        ------
+        ServiceNotFound
+            There is none of this name.
+        """
+        self._registry.drop(name)
+
+    def examine_services(self) -> list[Finding]:
+        """Check that the file of every feature service can be read and that what it asks for is there.
+
+        Returns
+        -------
+        list of Finding
+            Empty if all is well.
+        """
+        return list(examine_services(self._catalog, self._registry))
+
+    def _in_full(self, text: str) -> str:
+        reference = parse_reference(text)
+        return str(reference._replace(group=self._catalog.name_of(reference).group))
