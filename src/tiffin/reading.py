@@ -164,7 +164,7 @@ class Reader:
         )
 
     def _load(self, table: Table, state: State, selection: Selection) -> pl.DataFrame:
-        known = self._known(state)
+        known = self.known(state)
         if known is not None:
             return known if selection.columns is None else known.select(selection.columns)
         frame = table.read(state, selection)
@@ -173,11 +173,11 @@ class Reader:
         return frame
 
     def _part(self, table: Table, state: State, selection: Selection) -> pl.DataFrame:
-        known = self._known(state)
+        known = self.known(state)
         return table.read(state, selection) if known is None else selection.apply(known)
 
-    def _known(self, state: State) -> pl.DataFrame | None:
-        """Return the whole version, if memory or the disk has it."""
+    def known(self, state: State) -> pl.DataFrame | None:
+        """Return a whole version, if memory or the disk has it."""
         held = self.memory.peek((*_key(state), None)) if self.memory is not None else None
         if held is not None:
             return held.frame

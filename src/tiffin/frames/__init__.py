@@ -2,5 +2,6 @@
 
 from tiffin.frames.feature_frame import FeatureFrame
 from tiffin.frames.ingest import Ingested, ingest
+from tiffin.frames.lock import Lock, Recipe, Source
 
-__all__ = ["FeatureFrame", "Ingested", "ingest"]
+__all__ = ["FeatureFrame", "Ingested", "Lock", "Recipe", "Source", "ingest"]

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 import polars as pl
 
 from tiffin.frames import arrow, notebook, pandas_out
+from tiffin.frames.lock import Lock
 
 T = TypeVar("T")
 
@@ -26,7 +27,7 @@ class FeatureFrame:
         The values.
     origins : mapping of str to str, optional
         Column name to the pandas or Arrow type that it was saved with, as `ingest` found it.
-    lock : mapping of str to int, optional
+    lock : Lock or mapping of str to int, optional
         The tables that the values came from, `group/name`, and their versions.
     share : callable, optional
         `share(name, convert)` returns what `convert()` returned the first time, for all frames of the same values;
@@ -34,7 +35,7 @@ class FeatureFrame:
 
     Attributes
     ----------
-    lock : dict of str to int
+    lock : Lock
         As given.
     origins : dict of str to str
         As given.
@@ -53,7 +54,7 @@ class FeatureFrame:
         self._frame = frame
         self._share = share or _remember({})
         self.origins = dict(origins or {})
-        self.lock = dict(lock or {})
+        self.lock = lock if isinstance(lock, Lock) else Lock(lock or {})
 
     @property
     def columns(self) -> list[str]:
@@ -148,9 +149,9 @@ class FeatureFrame:
         Returns
         -------
         FeatureFrame, shape (min(n, rows), k)
-            The first rows.
+            The first rows; its lock has the versions alone, the hashes would be another frame's.
         """
-        return FeatureFrame(self._frame.head(rows), origins=self.origins, lock=self.lock)
+        return FeatureFrame(self._frame.head(rows), origins=self.origins, lock=dict(self.lock))
 
     def __repr__(self) -> str:
         return f"{notebook.title(self.shape, self.lock)}\n{self._frame!r}"

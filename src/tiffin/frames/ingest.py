@@ -35,6 +35,18 @@ class Ingested:
     origins: dict[str, str] = field(default_factory=dict)
     library: Literal["pandas", "polars", "arrow", "rows"] = "polars"
 
+    def owned(self) -> pl.DataFrame:
+        """Give the values in memory that the user cannot change any more.
+
+        Returns
+        -------
+        polars.DataFrame, shape (n, k)
+            A copy if the frame may share memory with NumPy arrays: Polars and Arrow do not change values in place.
+        """
+        if self.library in {"polars", "arrow"}:
+            return self.frame
+        return self.frame.select(pl.all().gather(pl.int_range(pl.len())))
+
 
 def ingest(obj: Any) -> Ingested:
     """Turn any frame into a Polars frame with the same values.

@@ -1,0 +1,210 @@
+"""What is asked for: from references, or the name of a feature service, to tables, versions and columns.
+
+Training and serving both begin here, so that one list of references means the same to both.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from tiffin.errors import (
+    Ambiguous,
+    FeatureNotFound,
+    InvalidInputError,
+    ServiceNotFound,
+    TableNotFound,
+    did_you_mean,
+)
+from tiffin.registry import Registry, Service
+from tiffin.schema.names import Reference, TableName, parse_reference
+from tiffin.tables.catalog import Catalog
+from tiffin.tables.state import State
+from tiffin.tables.table import Table
+
+Features = str | Sequence[str] | Service
+"""References, one reference, or a feature service or its name."""
+
+_HINT = "write ['group/name:feature', …], or the name of a feature service"
+
+
+class Wanted(NamedTuple):
+    """What is asked of one table."""
+
+    table: Table
+    state: State
+    """The version that answers."""
+    features: tuple[str, ...]
+    """Columns of the table."""
+    names: tuple[str, ...]
+    """Their names in the answer."""
+    pinned: bool
+    """Whether the references chose the version; else it is the newest."""
+    places: tuple[int, ...]
+    """Where each feature stands among all that are asked for."""
+
+
+@dataclass
+class _Asked:
+    """References to one table, as they are gathered."""
+
+    first: str
+    """The first of them, as it was written."""
+    version: int | None
+    table: Table
+    state: State
+    names: dict[str, str] = field(default_factory=dict)
+    """Column to its name in the answer."""
+    places: list[int] = field(default_factory=list)
+
+    def add(self, feature: str, name: str, place: int) -> None:
+        self.names[feature] = name
+        self.places.append(place)
+
+    def wanted(self) -> Wanted:
+        pinned = self.version is not None
+        return Wanted(self.table, self.state, (*self.names,), (*self.names.values(),), pinned, (*self.places,))
+
+
+def resolve(
+    catalog: Catalog, registry: Registry, features: Features, *, full_feature_names: bool = False
+) -> list[Wanted]:
+    """Find the tables, versions and columns that are asked for.
+
+    A feature that is asked for twice is given once. Each table is looked up once, so its features are all of one
+    version.
+
+    Parameters
+    ----------
+    catalog : Catalog
+        The tables.
+    registry : Registry
+        The feature services.
+    features : str, sequence of str, or Service
+        References (`group/name` alone means all its features), a service, or the name of one.
+    full_feature_names : bool
+        Name the answers `group__name__feature`, or `name__feature` where the reference leaves the group out, instead
+        of `feature`.
+
+    Returns
+    -------
+    list of Wanted
+        One for each table, in the order of first mention.
+
+    Raises
+    ------
+    TableNotFound, FeatureNotFound, VersionNotFound, ServiceNotFound, InvalidName
+        What is asked for is not there, or cannot be.
+    Ambiguous
+        A name means several tables, or a table and a service.
+    InvalidInputError
+        Nothing is asked for, one table at two versions, or two features of one name in the answer.
+    """
+    asked: dict[TableName, _Asked] = {}
+    owners: dict[str, str] = {}
+    for text in references(catalog, registry, features):
+        reference = parse_reference(text)
+        about = _about(catalog, asked, reference)
+        for feature in _columns(about, reference):
+            if feature in about.names:
+                continue
+            name = _answer_name(reference, feature) if full_feature_names else feature
+            if name in owners:
+                raise _same_name(name, owners[name], f"{about.table.name}:{feature}", full_feature_names)
+            about.add(feature, name, len(owners))
+            owners[name] = f"{about.table.name}:{feature}"
+    return [one.wanted() for one in asked.values()]
+
+
+def references(catalog: Catalog, registry: Registry, features: Features) -> tuple[str, ...]:
+    """List what is asked for as references: those of the service, if it is one that is named.
+
+    Raises
+    ------
+    InvalidInputError
+        It is no list of texts, or an empty one.
+    Ambiguous
+        The text names both a service and a table.
+    TableNotFound
+        It names neither.
+    """
+    if isinstance(features, Service):
+        return tuple(features.features)
+    if isinstance(features, str):
+        return _service(catalog, registry, features) or (features,)
+    listed = tuple(features) if isinstance(features, Iterable) else (None,)
+    if not all(isinstance(text, str) for text in listed):
+        raise InvalidInputError(f"features is {features!r}", hint=_HINT)
+    if not listed:
+        raise InvalidInputError("no feature is asked for", hint=_HINT)
+    return listed
+
+
+def answer_names(wanted: Iterable[Wanted]) -> list[str]:
+    """List the names of the features in the answer, in the order they were asked for."""
+    placed = [pair for one in wanted for pair in zip(one.places, one.names, strict=True)]
+    return [name for _, name in sorted(placed)]
+
+
+def _service(catalog: Catalog, registry: Registry, text: str) -> tuple[str, ...]:
+    """Return the references of the service of that name; none if the text is a reference."""
+    if parse_reference(text) != Reference(None, text):
+        return ()
+    tables = [str(name) for name in catalog.names() if name.name == text]
+    try:
+        service = registry.service(text)
+    except ServiceNotFound as error:
+        if tables:
+            return ()
+        known = [*map(str, catalog.names()), *(service.name for service in registry.services())]
+        raise TableNotFound(
+            f"there is neither a table nor a feature service {text!r}", hint=did_you_mean(text, known), table=text
+        ) from error
+    if tables:
+        raise Ambiguous(
+            f"{text!r} is a feature service and the table {tables[0]}",
+            hint=f"write {tables[0]} for the table; for the service, give store.service({text!r})",
+            candidates=[text, *tables],
+        )
+    return tuple(service.features)
+
+
+def _about(catalog: Catalog, asked: dict[TableName, _Asked], reference: Reference) -> _Asked:
+    """Find the table of a reference, at the version that the references before it settled."""
+    name = catalog.name_of(reference)
+    about = asked.get(name)
+    if about is None:
+        about = asked[name] = _Asked(str(reference), reference.version, *catalog.resolve(reference))
+    elif about.version != reference.version:
+        raise InvalidInputError(
+            f"{about.first} and {reference} ask for one table at two versions",
+            hint="write the same @version in both; for two versions side by side, ask twice",
+        )
+    return about
+
+
+def _columns(about: _Asked, reference: Reference) -> list[str]:
+    spec = about.state.spec
+    if reference.feature is None:
+        if not spec.features:
+            raise FeatureNotFound(f"table {about.table.name} has no features, only keys and times")
+        return spec.features
+    if reference.feature not in spec.features:
+        what = "is a key or time of" if reference.feature in spec.names else "is not in"
+        raise FeatureNotFound(
+            f"feature {reference.feature!r} {what} table {about.table.name}",
+            hint=did_you_mean(reference.feature, spec.features),
+            table=str(about.table.name),
+        )
+    return [reference.feature]
+
+
+def _answer_name(reference: Reference, feature: str) -> str:
+    parts = (reference.group, reference.name, feature)
+    return "__".join(part for part in parts if part is not None)
+
+
+def _same_name(name: str, first: str, second: str, is_full: bool) -> InvalidInputError:
+    hint = "write the group in each reference" if is_full else "ask for full_feature_names=True"
+    return InvalidInputError(f"{first} and {second} would both be called {name!r} in the answer", hint=hint, name=name)

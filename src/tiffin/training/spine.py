@@ -1,0 +1,152 @@
+"""The spine: the rows to be enriched, as they were given or made from the tables themselves."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+import polars as pl
+
+from tiffin.errors import InvalidInputError, SchemaMismatch, did_you_mean
+from tiffin.features import Wanted, answer_names
+from tiffin.frames import Ingested
+
+TIMESTAMP = "event_timestamp"
+"""What the time column of a spine is called unless something else is said."""
+
+_PARSE = "parse it first: in pandas pd.to_datetime(column), in Polars pl.col(name).str.to_datetime()"
+
+
+@dataclass(frozen=True)
+class Spine:
+    """Rows to be enriched."""
+
+    frame: pl.DataFrame
+    timestamp: str | None
+    """Column that says as of when; None if no table asks for one."""
+    origins: dict[str, str] = field(default_factory=dict)
+    known_at: datetime | str | None = None
+    """The moment, or the column that holds one for each row, after which nothing is known."""
+
+    @property
+    def times(self) -> pl.Series | None:
+        """As of when, for each row."""
+        return None if self.timestamp is None else self.frame[self.timestamp]
+
+    @property
+    def known(self) -> pl.Series | datetime | None:
+        """After when nothing is known: for all rows, or for each."""
+        return self.frame[self.known_at] if isinstance(self.known_at, str) else self.known_at
+
+
+def given(rows: Ingested, wanted: Sequence[Wanted], timestamp: str | None, known_at: datetime | str | None) -> Spine:
+    """Take a caller's frame for the spine.
+
+    Parameters
+    ----------
+    rows : Ingested
+        The caller's frame.
+    wanted : sequence of Wanted
+        What is asked for.
+    timestamp : str or None
+        The column of times; None if it is to be found.
+    known_at : datetime, str or None
+        As `get_historical_features` takes it.
+
+    Returns
+    -------
+    Spine
+
+    Raises
+    ------
+    InvalidInputError
+        A column is missing, is no time, is not the only one that could be meant, or is called like a feature.
+    """
+    frame = rows.owned()
+    entities = list(dict.fromkeys(name for one in wanted for name in one.state.spec.entity))
+    _check_entities(frame, wanted)
+    if isinstance(known_at, str):
+        _check_time(frame, known_at, "known_at")
+    if timestamp is not None:
+        _check_time(frame, timestamp, "timestamp")
+    elif any(one.state.spec.timestamp for one in wanted):
+        timestamp = _find_time(frame, wanted, {*entities}, known_at)
+    check_names(frame.columns, wanted)
+    return Spine(frame, timestamp, rows.origins, known_at)
+
+
+def check_names(columns: Iterable[str], wanted: Sequence[Wanted]) -> None:
+    """Refuse a spine that has a column of the name of a feature.
+
+    Raises
+    ------
+    InvalidInputError
+        Naming the column.
+    """
+    taken = set(answer_names(wanted)).intersection(columns)
+    if taken:
+        name = min(taken)
+        raise InvalidInputError(
+            f"the spine has a column {name!r} already, and a feature would get that name",
+            hint="rename the column, or ask for full_feature_names=True",
+            name=name,
+        )
+
+
+def in_utc(moment: datetime) -> datetime:
+    """Give a moment its zone: one without a zone is UTC."""
+    return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def _check_entities(frame: pl.DataFrame, wanted: Sequence[Wanted]) -> None:
+    for one in wanted:
+        missing = [name for name in one.state.spec.entity if name not in frame.columns]
+        if missing:
+            raise InvalidInputError(
+                f"the spine lacks the entity column {missing[0]!r} of table {one.table.name}",
+                hint=did_you_mean(missing[0], frame.columns) + " Rename it, so that spine and table agree",
+                missing=missing,
+            )
+
+
+def _check_time(frame: pl.DataFrame, name: str, argument: str) -> None:
+    if name not in frame.columns:
+        raise InvalidInputError(
+            f"{argument} names {name!r}, which is no column of the spine", hint=did_you_mean(name, frame.columns)
+        )
+    if not _is_time(frame.schema[name]):
+        raise SchemaMismatch(f"column {name!r} of the spine is {frame.schema[name]}, not a time", hint=_PARSE)
+
+
+def _find_time(frame: pl.DataFrame, wanted: Sequence[Wanted], entities: set[str], known_at: object) -> str:
+    usual = {TIMESTAMP, *(one.state.spec.timestamp for one in wanted if one.state.spec.timestamp)}
+    times = [name for name, dtype in frame.schema.items() if _is_time(dtype)]
+    by_name = [name for name in times if name in usual]
+    others = [name for name in times if name not in entities]
+    # A spine with one time may use it for both.
+    free = [name for name in others if name != known_at] or others
+    for candidates in (by_name, free):
+        if len(candidates) == 1:
+            return candidates[0]
+    if times:
+        raise InvalidInputError(
+            f"the spine has several columns of times: {', '.join(times)}",
+            hint=f"say which: timestamp={(by_name or free or times)[0]!r}",
+            candidates=by_name or free or times,
+        )
+    misfits = [f"{name!r} is {frame.schema[name]}" for name in frame.columns if name in usual]
+    if misfits:
+        raise SchemaMismatch(f"the spine has no column of times: {misfits[0]}", hint=_PARSE)
+    raise InvalidInputError(
+        f"the spine has no column of times, and table {_timed(wanted).table.name} has a timestamp",
+        hint=f"add a column {TIMESTAMP!r} that says as of when the features are wanted",
+    )
+
+
+def _timed(wanted: Sequence[Wanted]) -> Wanted:
+    return next(one for one in wanted if one.state.spec.timestamp)
+
+
+def _is_time(dtype: pl.DataType) -> bool:
+    return isinstance(dtype, pl.Datetime | pl.Date)
