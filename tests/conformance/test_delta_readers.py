@@ -342,3 +342,15 @@ class TestWhatWeCannotRead:
 
 def folder_of_log(path: Path) -> Path:
     return path / "features" / "group" / "name" / "_delta_log"
+
+
+@pytest.mark.parametrize("reader", READERS.values(), ids=READERS)
+def test_a_table_that_is_online_and_has_defaults_is_a_table_like_any_other(tmp_path, reader):
+    store = tiffin.FeatureStore(tmp_path, disk_cache_bytes=0)
+    rows = pl.DataFrame({"id": [1, 2], "mean": [1.5, None], "kind": ["a", None]})
+    store.save(TABLE, rows, entity="id", online=True, defaults={"mean": 3.5, "kind": 'né "w"'})
+    assert reader(folder_of(store), 0).select(rows.columns).sort("id").equals(rows)
+    deltalake.write_deltalake(folder_of(store), rows.to_arrow(), mode="append")
+    info = tiffin.FeatureStore(tmp_path).describe(TABLE)
+    assert (info.version, info.online) == (1, True)
+    assert [column.default for column in info.columns] == [None, 3.5, 'né "w"']
