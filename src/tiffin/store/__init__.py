@@ -1,35 +1,28 @@
 """The face of Tiffin: `FeatureStore` wires the layers below together and decides nothing itself.
 
-Its methods are kept by verb: `save`, `read` and `keep`, over what `opened` wires.
+Its methods are kept by verb: `save`, `read`, `keep`, `services`, `train`, `serve` and `quality`, over what `opened`
+wires.
 """
 
 from typing import Any
 
 from tiffin.errors import NotYetAvailable
 from tiffin.store.keep import Keeping, Stats
+from tiffin.store.quality import Quality
 from tiffin.store.read import Reading
-from tiffin.store.save import Saving
+from tiffin.store.serve import Serving
+from tiffin.store.services import Services
+from tiffin.store.train import Training
 
 __all__ = ["FeatureStore", "Stats"]
 
 _TO_COME = {
-    "check_leakage": "point-in-time training frames",
-    "create_service": "feature services",
-    "explain": "point-in-time training frames",
-    "get_historical_features": "point-in-time training frames",
-    "get_online_features": "the online index",
-    "materialize": "the online index",
-    "prepare": "the online index",
     "profile": "profiles",
-    "push": "the online index",
-    "reproduce": "point-in-time training frames",
-    "save_training_set": "point-in-time training frames",
     "start_api_server": "the server",
-    "verify": "the online index",
 }
 
 
-class FeatureStore(Saving, Reading, Keeping):
+class FeatureStore(Serving, Reading, Keeping, Services, Training, Quality):
     """A feature store in a folder.
 
     Parameters

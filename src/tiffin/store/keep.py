@@ -9,7 +9,7 @@ import msgspec
 
 from tiffin import config
 from tiffin.cache import DiskStats, MemoryStats
-from tiffin.doctor import Finding, examine
+from tiffin.doctor import Finding, examine, examine_services
 from tiffin.files import contained, make_folders, translated
 from tiffin.store.opened import Opened
 from tiffin.tables import upkeep
@@ -118,16 +118,17 @@ class Keeping(Opened):
         return [commit for table in self._named(reference) if (commit := upkeep.compact(table)) is not None]
 
     def examine(self, reference: str | None = None) -> list[Finding]:
-        """Check that every version can be read and every file is what was written.
+        """Check that every version can be read, every file is what was written, and every service finds its features.
 
         Parameters
         ----------
         reference : str, optional
-            `group/name`; all tables if left out.
+            `group/name`; all tables, and the feature services, if left out.
 
         Returns
         -------
         list of Finding
             What is wrong, or was repaired when the store was opened; empty if all is well.
         """
-        return [finding for table in self._named(reference) for finding in examine(table)]
+        findings = [finding for table in self._named(reference) for finding in examine(table)]
+        return findings if reference else [*findings, *examine_services(self._catalog, self._registry)]

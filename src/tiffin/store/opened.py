@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import TracebackType
@@ -13,12 +14,17 @@ from tiffin import config
 from tiffin.cache import DiskCache, MemoryCache
 from tiffin.errors import InvalidInputError, StorageError
 from tiffin.files import LOCAL, FileSystem, contained, translated
+from tiffin.materialize import Materializer
+from tiffin.online import open_index
 from tiffin.reading import Held, Reader
-from tiffin.schema.names import Reference, parse_reference
+from tiffin.registry import Registry
+from tiffin.schema.names import Reference, TableName, parse_reference
+from tiffin.serving import Plans
 from tiffin.tables.catalog import Catalog
 from tiffin.tables.datafiles import Encoding
 from tiffin.tables.state import State
 from tiffin.tables.table import Options, Table
+from tiffin.training.sets import TrainingSets
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -36,13 +42,19 @@ class Opened:
         if found is not None and not found.is_folder:
             raise StorageError(f"{self.path} is a file, not a folder", hint="choose another path for the store")
         self.settings = config.load(self.path, os.environ, settings)
-        self._catalog = Catalog(self._fs, contained(self.path, "features"), _options(self.settings))
+        options = _options(self.settings)
+        self._sets = TrainingSets(self._fs, contained(self.path, "registry"), options)
+        self._catalog = Catalog(self._fs, contained(self.path, "features"), replace(options, needed=self._needed))
+        self._registry = Registry(self._fs, contained(self.path, "registry", "services"))
         self._reader = Reader(_memory_cache(self.settings), _disk_cache(self.settings, self.path, self._fs))
+        self._materializer = _materializer(self.settings, self.path, self._fs)
+        self._plans = Plans(self._catalog, self._registry, self._materializer)
 
     def close(self) -> None:
-        """Finish what is being written to the disk cache. The store can still be used."""
+        """Finish what is being written to the disk cache, let go of the online index. The store can still be used."""
         if self._reader.disk is not None:
             self._reader.disk.close()
+        self._materializer.close()
 
     def __enter__(self) -> Self:
         return self
@@ -69,6 +81,10 @@ class Opened:
             # Not through a float, which can miss the millisecond.
             state = table.log.at_time((moment - _EPOCH) // timedelta(milliseconds=1))
         return table, state
+
+    def _needed(self, name: TableName, table_id: str) -> list[int]:
+        """List the versions of a table that no vacuum may take: of training sets and of pinned references."""
+        return [*self._registry.pinned(name), *self._sets.needed(table_id)]
 
     def _named(self, reference: str | None) -> list[Table]:
         if reference is not None:
@@ -111,3 +127,8 @@ def _disk_cache(settings: config.Settings, path: Path, fs: FileSystem) -> DiskCa
     if not settings.disk_cache_bytes:
         return None
     return DiskCache(contained(path, "cache", "frames"), max_bytes=settings.disk_cache_bytes, fs=fs)
+
+
+def _materializer(settings: config.Settings, path: Path, fs: FileSystem) -> Materializer:
+    folder = contained(path, "online")
+    return Materializer(lambda: open_index(settings.online_index, folder, fs, settings.online_map_bytes), fs, folder)

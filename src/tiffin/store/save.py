@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Any, Literal
 
 from tiffin import config, frames
-from tiffin.errors import InvalidInputError
+from tiffin.errors import CorruptData, InvalidInputError, OnlineUnavailable, StorageError
 from tiffin.schema.compatibility import Mode
+from tiffin.schema.defaults import Default
 from tiffin.schema.names import TableName
 from tiffin.schema.table import Column, Declaration
 from tiffin.store.opened import Opened, unpinned
 from tiffin.tables import saving, upkeep
-from tiffin.tables.table import Commit
+from tiffin.tables.state import State
+from tiffin.tables.table import Commit, Table
 
 _LONGEST_MESSAGE = 10_000
 
@@ -33,12 +36,15 @@ class Saving(Opened):
         ttl: timedelta | None = None,
         partition_by: str | Sequence[str] | None = None,
         description: str | None = None,
+        online: bool | None = None,
+        defaults: Mapping[str, Default | None] | None = None,
         mode: Mode = "overwrite",
         evolve: bool = False,
         dtypes: Literal["exact", "compact"] = "exact",
         expected_version: int | None = None,
         message: str = "",
         inputs: str | Sequence[str] = (),
+        force: bool = False,
     ) -> Commit:
         """Save a frame as the next version of a table; when this returns, it survives a power loss.
 
@@ -60,6 +66,10 @@ class Saving(Opened):
             Columns with few values, by which the files are kept apart.
         description : str, optional
             What the table is, for people.
+        online : bool, optional
+            Whether the online index holds the newest row of each entity.
+        defaults : mapping of str to bool, int, float or str, optional
+            What answers, in training frames and online, for a feature that is missing; None takes a default away.
         mode : {"overwrite", "append", "upsert"}
             Replace all rows, add to them, or replace those with the same entity and timestamp and add the others.
         evolve : bool
@@ -73,6 +83,8 @@ class Saving(Opened):
             Why, for the history.
         inputs : str or sequence of str
             What the rows were made from, for the history.
+        force : bool
+            Whether `evolve` may take away columns that a feature service uses.
 
         Returns
         -------
@@ -85,6 +97,8 @@ class Saving(Opened):
             The input cannot be saved; nothing was changed.
         CommitConflict
             The table is not at the expected version; nothing was changed.
+        InUse
+            A feature service uses a column that the frame does not have; nothing was changed.
         NoSpace, StorageError
             The disk refused; nothing was changed.
         OutcomeUnknown
@@ -106,18 +120,21 @@ class Saving(Opened):
         given = frames.ingest(frame)
         rows, narrowed = saving.narrow(given.frame) if dtypes == "compact" else (given.frame, ())
         origins = {name: origin for name, origin in given.origins.items() if name not in narrowed}
+        if mode == "overwrite" and evolve and not force:
+            self._check_unused(target, target.log.latest(), rows.columns)
         request = saving.Save(
             frame=rows,
             columns=[Column(name, dtype, origins.get(name, "")) for name, dtype in rows.schema.items()],
-            declared=Declaration(entity, timestamp, created, ttl, partition_by, description),
+            declared=Declaration(entity, timestamp, created, ttl, partition_by, description, online, defaults),
             mode=mode,
             evolve=evolve,
             expected_version=expected_version,
             note=saving.Note(message, config.author(os.environ), _inputs(inputs), narrowed),
         )
-        return upkeep.after_commit(target, saving.save(target, request))
+        before = target.log.latest()
+        return self._after_commit(target, before, saving.save(target, request))
 
-    def restore(self, reference: str, version: int, *, message: str = "") -> Commit:
+    def restore(self, reference: str, version: int, *, message: str = "", force: bool = False) -> Commit:
         """Make an older version the newest again; this is itself a version, nothing is lost.
 
         Parameters
@@ -128,24 +145,79 @@ class Saving(Opened):
             The version to go back to.
         message : str
             Why, for the history.
+        force : bool
+            Whether columns may go that a feature service uses.
 
         Returns
         -------
         Commit
-        """
-        table, _ = self._catalog.resolve(unpinned(reference))
-        note = saving.Note(message or f"restored version {version}", config.author(os.environ))
-        return upkeep.after_commit(table, upkeep.restore(table, version, note))
 
-    def drop(self, reference: str) -> None:
+        Raises
+        ------
+        InUse
+            A feature service uses a column that the older version does not have; nothing was changed.
+        """
+        table, latest = self._catalog.resolve(unpinned(reference))
+        if not force:
+            self._check_unused(table, latest, table.log.at(version).spec.names)
+        note = saving.Note(message or f"restored version {version}", config.author(os.environ))
+        return self._after_commit(table, latest, upkeep.restore(table, version, note))
+
+    def drop(self, reference: str, *, force: bool = False) -> None:
         """Remove a table with all its versions, for good.
 
         Parameters
         ----------
         reference : str
             `group/name`.
+        force : bool
+            Whether it may go although a feature service uses it.
+
+        Raises
+        ------
+        InUse
+            A feature service uses it; nothing was changed.
+        OnlineUnavailable
+            The table is gone, and its rows could not be taken out of the online index.
         """
-        upkeep.drop(self._catalog.find(unpinned(reference)))
+        table = self._catalog.find(unpinned(reference))
+        if not force:
+            self._registry.check_unused(f"table {table.name}", table.name)
+        before = None
+        with contextlib.suppress(CorruptData):
+            # What the index holds of a damaged table is swept later: it can be dropped all the same.
+            before = table.log.latest()
+        upkeep.drop(table)
+        if before is not None and before.spec.online:
+            self._forget(table, before)
+
+    def _forget(self, table: Table, before: State) -> None:
+        try:
+            self._materializer.forget(before.metadata.id)
+        except StorageError as error:
+            raise OnlineUnavailable(
+                f"table {table.name} is dropped, but its online rows are still there: {error.message}",
+                hint="they go with the next store.materialize()",
+            ) from error
+
+    def _after_commit(self, table: Table, before: State | None, commit: Commit) -> Commit:
+        """Follow a commit in the online index and do what else is due; what fails becomes a warning."""
+        was_online = before is not None and before.spec.online
+        # The index first: a vacuum may take what it needs to follow.
+        commit = self._materializer.after_commit(table, commit, was_online=was_online)
+        commit = upkeep.after_commit(table, commit)
+        if commit.online_version == commit.version:
+            # Merging small files may have made another version.
+            commit = self._materializer.after_commit(table, commit, was_online=True)
+        return commit
+
+    def _check_unused(self, table: Table, now: State | None, names: Sequence[str]) -> None:
+        """Refuse to take away columns that a feature service uses; whoever uses a feature uses the keys too."""
+        gone = set(now.spec.names) - set(names) if now else set()
+        if now and gone:
+            what = f"{', '.join(map(repr, sorted(gone)))} of table {table.name}"
+            affected = gone if gone <= set(now.spec.features) else now.spec.features
+            self._registry.check_unused(what, table.name, affected)
 
 
 def _inputs(inputs: str | Sequence[str]) -> tuple[str, ...]:

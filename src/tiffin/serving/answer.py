@@ -1,0 +1,174 @@
+"""The answer to an online read: a value, a status and a time for each feature of each entity."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
+from typing import Any, NamedTuple
+
+import polars as pl
+
+from tiffin.frames import FeatureFrame
+from tiffin.online import Row, decode_head
+from tiffin.serving.entities import Intake
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_TIMES, _STATUSES = "__ts", "__status"
+
+
+class Status(StrEnum):
+    """What stands behind a value."""
+
+    PRESENT = "PRESENT"
+    NULL_VALUE = "NULL_VALUE"
+    """The entity's row has no value there."""
+    NOT_FOUND = "NOT_FOUND"
+    """There is no row of the entity."""
+    OUTSIDE_MAX_AGE = "OUTSIDE_MAX_AGE"
+    """The entity's row is older than the ttl allows."""
+
+
+class Column(NamedTuple):
+    """What the values of a column are, where they do not say it themselves."""
+
+    dtype: pl.DataType
+    origin: str
+    """Type in the pandas or Arrow frame that they came from."""
+
+
+class Shape(NamedTuple):
+    """What the answers of a plan have in common."""
+
+    intake: Intake
+    """Takes the entity columns."""
+    columns: dict[str, Column]
+    """The entity columns, then the features, in the order in which they are answered."""
+    sources: dict[str, tuple[int, int]]
+    """For each feature, which of the tables it is of, and where it stands in the rows of that table."""
+
+
+class Found(NamedTuple):
+    """What one table has of the entities."""
+
+    rows: Sequence[Row | None]
+    oldest: int | None
+    """Rows of earlier times are outside the ttl, microseconds since 1970-01-01 UTC."""
+    head: bytes | None
+    """What the index said of the table."""
+
+
+class OnlineAnswer:
+    """Features of entities as of a moment, in the order in which they were asked for.
+
+    A value is null, or the feature's default if it has one, where the entity has no row, its row is older than the
+    ttl allows, or holds a null.
+    """
+
+    __slots__ = ("_found", "_shape", "_values")
+
+    def __init__(self, shape: Shape, values: dict[str, list[Any]], found: Sequence[Found]) -> None:
+        self._shape = shape
+        self._values = values
+        self._found = found
+
+    def to_dict(
+        self, include_event_timestamps: bool = False, *, include_statuses: bool = False
+    ) -> dict[str, list[Any]]:
+        """Give the answer as columns, the entity columns first.
+
+        Parameters
+        ----------
+        include_event_timestamps : bool
+            Whether to add `<feature>__ts`: the time of the entity's row, in whole seconds since 1970-01-01 UTC.
+            (`timestamps` has it exactly.)
+        include_statuses : bool
+            Whether to add `<feature>__status`.
+
+        Returns
+        -------
+        dict of str to list
+            A value for each entity.
+        """
+        columns = self._values.copy()
+        if include_event_timestamps:
+            for name in self._shape.sources:
+                columns[name + _TIMES] = [None if time is None else time // 1_000_000 for time in self._times(name)]
+        if include_statuses:
+            columns |= {name + _STATUSES: values for name, values in self.statuses.items()}
+        return columns
+
+    def rows(self) -> list[dict[str, Any]]:
+        """Give the answer as one dict for each entity."""
+        return [dict(zip(self._values, row, strict=True)) for row in zip(*self._values.values(), strict=True)]
+
+    def to_polars(self) -> pl.DataFrame:
+        """Give the answer as a Polars frame, in the tables' dtypes.
+
+        Returns
+        -------
+        polars.DataFrame, shape (number of entities, number of entity columns + features)
+        """
+        columns = self._shape.columns
+        return pl.DataFrame([pl.Series(name, self._values[name], columns[name].dtype) for name in columns])
+
+    def to_pandas(self) -> Any:
+        """Give the answer as a pandas frame, in the pandas types that the tables were saved with.
+
+        Returns
+        -------
+        pandas.DataFrame, shape (number of entities, number of entity columns + features)
+
+        Raises
+        ------
+        MissingDependency
+            pandas is not installed.
+        """
+        origins = {name: column.origin for name, column in self._shape.columns.items() if column.origin}
+        return FeatureFrame(self.to_polars(), origins=origins).to_pandas()
+
+    def to_df(self) -> Any:
+        """Give the answer as a pandas frame: Feast's name for `to_pandas`."""
+        return self.to_pandas()
+
+    @property
+    def versions(self) -> dict[str, int]:
+        """The version of each table, `group/name`, that answered."""
+        heads = [decode_head(found.head) for found in self._found if found.head is not None]
+        return {head.table: head.version for head in heads}
+
+    @property
+    def statuses(self) -> dict[str, list[Status]]:
+        """What stands behind each value, by feature."""
+        return {name: self._status(name) for name in self._shape.sources}
+
+    @property
+    def timestamps(self) -> dict[str, list[datetime | None]]:
+        """The time of each entity's row, by feature, UTC, also of one that is too old; None where there is none."""
+        return {
+            name: [None if time is None else _EPOCH + timedelta(microseconds=time) for time in self._times(name)]
+            for name in self._shape.sources
+        }
+
+    def __len__(self) -> int:
+        return len(self._found[0].rows)
+
+    def __repr__(self) -> str:
+        return f"OnlineAnswer of {len(self)} entities\n{self.to_polars()!r}"
+
+    def _times(self, name: str) -> list[int | None]:
+        table, _ = self._shape.sources[name]
+        return [None if row is None else row[0] for row in self._found[table].rows]
+
+    def _status(self, name: str) -> list[Status]:
+        table, place = self._shape.sources[name]
+        rows, oldest, _ = self._found[table]
+        return [_status(row, oldest, place) for row in rows]
+
+
+def _status(row: Row | None, oldest: int | None, place: int) -> Status:
+    if row is None:
+        return Status.NOT_FOUND
+    if oldest is not None and row[0] < oldest:
+        return Status.OUTSIDE_MAX_AGE
+    return Status.NULL_VALUE if row[place] is None else Status.PRESENT

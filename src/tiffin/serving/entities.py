@@ -1,0 +1,101 @@
+"""The entities that a caller asks about, in whichever form they come, as one list of values for each entity column."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from operator import itemgetter
+from typing import Any
+
+from tiffin.errors import InvalidInputError, LimitError, did_you_mean
+from tiffin.frames import ingest
+
+MOST_ROWS = 100_000
+"""Entities that one call may ask about."""
+
+Columns = list[list[Any]]
+
+_HINT = "give a list of dicts, a dict of lists, or a frame, with a value for each entity column"
+
+
+class Intake:
+    """Takes apart the entities that a caller asks about.
+
+    Parameters
+    ----------
+    names : sequence of str
+        The entity columns that each must have.
+    """
+
+    def __init__(self, names: Sequence[str]) -> None:
+        self.names = tuple(names)
+        self._getters = [itemgetter(name) for name in names]
+
+    def columns(self, rows: Any) -> tuple[int, Columns]:
+        """Return the values of each entity column.
+
+        Parameters
+        ----------
+        rows : sequence of mappings, mapping of sequences, or frame
+            The entities; they have the entity columns and no others.
+
+        Returns
+        -------
+        tuple of int, list of list
+            How many entities, and the values of each column.
+
+        Raises
+        ------
+        InvalidInputError
+            An entity column is missing, or there is another column; names it, and the row.
+        LimitError
+            There are more than `MOST_ROWS`.
+        """
+        if type(rows) is list:
+            count = len(rows)
+            try:
+                columns = [list(map(getter, rows)) for getter in self._getters]
+                # Each has all entity columns: so none has another.
+                fits = sum(map(len, rows)) == count * len(columns)
+            except (KeyError, TypeError, IndexError):
+                fits = False
+            if not fits:
+                self._refuse(rows)
+        else:
+            count, columns = self._of_frame(rows)
+        if count > MOST_ROWS:
+            raise LimitError(
+                f"{count:,} entities are asked about at once; at most {MOST_ROWS:,} can be",
+                hint="ask in several calls, or use get_historical_features",
+            )
+        return count, columns
+
+    def _of_frame(self, rows: Any) -> tuple[int, Columns]:
+        if isinstance(rows, tuple):
+            return self.columns(list(rows))
+        if isinstance(rows, Mapping):
+            for name, values in rows.items():
+                is_list = isinstance(values, Sequence) and not isinstance(values, str | bytes)
+                if not (is_list or hasattr(values, "__array__")):
+                    raise InvalidInputError(f"column {name!r} of the entities is {values!r}, not a list", hint=_HINT)
+        frame = ingest(rows).frame
+        self._check_columns(frame.columns, "the entities")
+        return frame.height, [frame.get_column(name).to_list() for name in self.names]
+
+    def _refuse(self, rows: Sequence[Any]) -> None:
+        """Say which row is no entity."""
+        for number, row in enumerate(rows):
+            if not isinstance(row, Mapping):
+                raise InvalidInputError(f"row {number} of the entities is {row!r}, not a dict", hint=_HINT)
+            self._check_columns(list(row), f"row {number} of the entities")
+
+    def _check_columns(self, found: Sequence[str], what: str) -> None:
+        for name in self.names:
+            if name not in found:
+                hint = did_you_mean(name, map(str, found))
+                raise InvalidInputError(f"{what} lacks the entity column {name!r}", hint=hint)
+        for name in found:
+            if name not in self.names:
+                raise InvalidInputError(
+                    f"{what} has {name!r}, which is no entity column of what is asked for",
+                    hint=f"entity columns: {', '.join(self.names) or 'none, the tables have no entity'}",
+                )
