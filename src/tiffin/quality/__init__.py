@@ -1,0 +1,1 @@
+"""Checks of data before a model is trained on it."""
