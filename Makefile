@@ -22,7 +22,7 @@ $(READY): pyproject.toml constraints.txt
 
 setup: $(READY)  ## Make the virtual environment with everything in it
 
-demo: $(READY)  ## Run the main job: movie features, saved, versioned, read back (MOVIES=path RATINGS=path for your own)
+demo: $(READY)  ## Run the main job: movie features saved, ratings predicted, features served (MOVIES=path RATINGS=path for your own)
 	@$(BIN)/tiffin --store $(STORE) demo $(if $(MOVIES),--movies $(MOVIES)) $(if $(RATINGS),--ratings $(RATINGS))
 
 test: $(READY)  ## Pass the fast tests (under three minutes)

@@ -1,4 +1,4 @@
-"""Run the benchmarks: `python -m benchmarks [--quick] [--only GROUP] [--movies FILE] [--json FILE]`."""
+"""Run the benchmarks: `python -m benchmarks [--quick] [--large] [--only GROUP] [--movies FILE] [--json FILE]`."""
 
 from __future__ import annotations
 
@@ -12,14 +12,15 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import caching, features, saving, sizes, starting, versions
+from benchmarks import caching, features, joining, saving, serving, sizes, starting, versions
 from benchmarks.measure import Result
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="benchmarks", description="Measure the speeds, each beside its goal.")
     parser.add_argument("--quick", action="store_true", help="smaller cases, about a minute")
-    parser.add_argument("--only", help="one of: starting, features, saving, caching, sizes, versions")
+    parser.add_argument("--large", action="store_true", help="also a join with 100 M rows, which takes minutes to make")
+    parser.add_argument("--only", help="one of: starting, features, saving, caching, sizes, joining, serving, versions")
     parser.add_argument("--movies", type=Path, help="real movies (JSON lines, gzipped) for features and sizes")
     parser.add_argument("--json", type=Path, help="write the results there too")
     chosen = parser.parse_args()
@@ -29,6 +30,8 @@ def main() -> None:
         "saving": lambda: saving.run(quick=chosen.quick),
         "caching": lambda: caching.run(quick=chosen.quick),
         "sizes": lambda: sizes.run(movies=chosen.movies),
+        "joining": lambda: joining.run(quick=chosen.quick, large=chosen.large),
+        "serving": lambda: serving.run(quick=chosen.quick),
         "versions": lambda: versions.run(quick=chosen.quick),
     }
     console = Console()

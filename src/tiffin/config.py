@@ -134,6 +134,13 @@ def _choice(*words: str) -> Callable[[object], str]:
     return read
 
 
+def _online_index(value: object) -> str:
+    if value != "lmdb" and not re.match(r"rediss?://[^\s]", str(value)):
+        # Not shown, as it may hold a password.
+        raise InvalidInputError("it is neither lmdb nor the URL of a Redis server")
+    return str(value)
+
+
 def _yes_or_no(value: object) -> bool:
     known = {"true": True, "1": True, "yes": True, "on": True, "false": False, "0": False, "no": False, "off": False}
     if isinstance(value, str) and value.lower() in known:
@@ -201,6 +208,18 @@ class Settings:
     )
     verify_checksums: bool = _setting(
         True, "Check each file against its checksum when it is first read.", _yes_or_no, "true"
+    )
+    online_index: str = _setting(
+        "lmdb",
+        'Where online rows are kept: "lmdb" in the store\'s folder, or a server: "redis://user:password@host:6379/0".',
+        _online_index,
+        '"lmdb"',
+    )
+    online_map_bytes: int = _setting(
+        64 * 1024**3,
+        "Most bytes that online rows may take in the store's folder. They cost address space, not memory or disk.",
+        _count(1024**2, is_size=True),
+        '"64GiB"',
     )
 
     def __post_init__(self) -> None:

@@ -628,7 +628,7 @@ def test_init_explains_every_setting_and_keeps_what_is_there(store):
         tiffin.FeatureStore(store.path)
 
 
-@pytest.mark.parametrize("name", ["get_online_features", "push", "get_historical_features", "start_api_server"])
+@pytest.mark.parametrize("name", ["profile", "start_api_server"])
 def test_what_is_to_come_says_so(store, name):
     assert not hasattr(store, name)
     with pytest.raises(NotYetAvailable, match=name):

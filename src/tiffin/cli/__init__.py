@@ -3,15 +3,16 @@
 ::
 
     app          the program: global options, all commands
-    tables, rows, versions, upkeep, movies
+    tables, rows, versions, training, training_sets, services, serving, online, upkeep, movies
                  the commands, by what they are about
     run          one run of a command: its store, its answer, how it ends
     options      options and arguments that several commands have
-    conditions   `--where "year >= 1990"`
-    formats      which file format; intake reads files, export writes them
-    views, grid, words
+    asked        which features are asked for, and the keys of their tables
+    conditions   `--where "year >= 1990"`; assignments `--entity user_id=7`
+    formats      which file format; intake and spines read files, export writes them, delivery says where rows go
+    views, training_views, online_views, grid, words
                  answers for people
-    movie_tables, demo, demo_report
+    movie_tables, tmdb, demo
                  what `tiffin tmdb` and `tiffin demo` do
 
 Only what `--help` needs is imported at the top of the modules with commands; the rest is imported by the command that

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from tiffin.cli import movies, rows, tables, upkeep, versions
+from tiffin.cli import movies, online, rows, services, serving, tables, training, training_sets, upkeep, versions
 from tiffin.cli.run import Before
 from tiffin.version import __version__
 
@@ -22,10 +22,10 @@ def _unwrapped(text: str) -> str:
     return "\n\n".join(" ".join(paragraph.split()) for paragraph in text.split("\n\n"))
 
 
-for part in (tables, rows, versions, upkeep, movies):
+for part in (tables, rows, versions, training, training_sets, services, serving, online, upkeep, movies):
     for command in part.commands.registered_commands:
         command.help = _unwrapped((command.callback and command.callback.__doc__) or "")
-    app.add_typer(part.commands)
+    app.add_typer(part.commands, rich_help_panel=part.commands.rich_help_panel)
 
 
 def _print_version(wanted: bool) -> None:

@@ -6,6 +6,7 @@ from datetime import time
 from decimal import Decimal, InvalidOperation
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from tiffin.cli.assignments import unquoted
 from tiffin.config import parse_duration
 from tiffin.errors import InvalidInputError
 
@@ -80,8 +81,7 @@ def comparison(condition: Condition, schema: Mapping[str, "pl.DataType"]) -> tup
 
 
 def _value(text: str, dtype: "pl.DataType | None", column: str) -> Any:
-    if text[:1] in {"'", '"'} and text[-1:] == text[:1] and len(text) > 1:
-        text = text[1:-1]
+    text = unquoted(text)
     if dtype is None:
         return text
     try:

@@ -1,6 +1,7 @@
 """What `tiffin doctor` finds: damage in the store, and what Tiffin runs on."""
 
 import platform
+import re
 from collections.abc import Iterator
 from dataclasses import asdict
 from importlib import metadata
@@ -17,7 +18,7 @@ from tiffin.doctor import Finding
 from tiffin.errors import CorruptData
 from tiffin.version import __version__
 
-_LIBRARIES = ("polars", "pyarrow", "pandas", "deltalake")
+_LIBRARIES = ("polars", "pyarrow", "numpy", "lmdb", "pandas", "redis", "deltalake")
 
 
 class Examination(msgspec.Struct, frozen=True, kw_only=True):
@@ -69,10 +70,17 @@ def examine(run: Run, reference: str | None) -> Examination:
         disk_cache=dict(counted.disk_cache) if counted and counted.disk_cache else None,
         store=str(run.store.path),
         store_exists=run.store.path.is_dir(),
-        settings=asdict(run.store.settings),
+        settings={name: _without_secrets(value) for name, value in asdict(run.store.settings).items()},
         versions={"tiffin": __version__, "python": platform.python_version(), **_library_versions()},
         system=f"{platform.system()} {platform.release()} {platform.machine()}",
     )
+
+
+def _without_secrets(value: object) -> object:
+    """Leave out of a setting that is an address the password, which the user name or the options may bring along."""
+    if not isinstance(value, str) or "://" not in value:
+        return value
+    return re.sub(r"\?.*", "?…", re.sub(r"(://[^:/@]*):.*@", r"\1:…@", value, flags=re.DOTALL), flags=re.DOTALL)
 
 
 def _library_versions() -> dict[str, str | None]:
@@ -111,7 +119,9 @@ def views(found: Examination) -> Iterator[RenderableType]:
     yield Text()
     for finding in found.findings:
         style = "bold red" if finding.kind == "corrupt" else "bold yellow"
-        yield Text.assemble((f"{finding.kind} ", style), (finding.table, "bold"), f": {finding.what}")
+        yield Text.assemble(
+            (f"{finding.kind} ", style), (finding.table or f"service {finding.service}", "bold"), f": {finding.what}"
+        )
         if finding.hint:
             yield Text(f"  {finding.hint}", style="dim")
     if found.healthy:

@@ -13,7 +13,7 @@ import msgspec
 import polars as pl
 
 from tiffin.cli.formats import STREAM, Format
-from tiffin.cli.run import make_interruptible, standard_output
+from tiffin.cli.run import make_interruptible, standard_output, to_json
 from tiffin.errors import StorageError
 
 _ROWS_AT_ONCE = 10_000
@@ -49,6 +49,18 @@ def write(frame: pl.DataFrame, name: str, form: Format) -> None:
             return
         with gzip.GzipFile(fileobj=file, mode="wb", filename="", mtime=0, compresslevel=6) as packed:
             _write(frame, cast("BinaryIO", packed), form)
+
+
+def write_json(document: object, name: str) -> None:
+    """Write a document as indented JSON to a file, which is replaced when the new one is complete.
+
+    Raises
+    ------
+    StorageError
+        It cannot be written.
+    """
+    with _replacing(name) as file:
+        file.write(to_json(document))
 
 
 def _write(frame: pl.DataFrame, file: BinaryIO, form: Format) -> None:
@@ -112,16 +124,24 @@ def _column_as_text(column: pl.Series) -> pl.Series:
 @contextlib.contextmanager
 def _replacing(name: str) -> Iterator[BinaryIO]:
     """Write a file beside the one that it will replace; a device or pipe is written as it is."""
-    path = Path(name)
-    is_special = path.exists() and not path.is_file()
-    target = path if is_special else path.with_name(f".{path.name}.{os.getpid()}.part")
+    in_place = is_special(name)
+    # The file that a link leads to is replaced, not the link.
+    path = Path(name) if in_place else Path(name).resolve()
+    target = path if in_place else path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         with target.open("wb") as file:
             yield file
-        if not is_special:
+        if not in_place:
             target.replace(path)
     except OSError as error:
         raise StorageError(f"cannot write {name!r}: {error.strerror or error}", hint="choose another place") from error
     finally:
-        if not is_special:
+        if not in_place:
             target.unlink(missing_ok=True)
+
+
+def is_special(name: str) -> bool:
+    """Tell whether a name stands for a device, a pipe or an open file, which cannot be replaced."""
+    path = Path(name)
+    is_open_file = path.is_absolute() and path.parts[1:2] in {("dev",), ("proc",)}
+    return path.exists() and (is_open_file or not path.is_file())

@@ -139,7 +139,7 @@ def as_known(column: pl.Series, dtype: pl.DataType) -> pl.Series:
         cast = column.cast(dtype, strict=False) if _can_cast(column.dtype, dtype) else column
         is_exact = cast.dtype == dtype and cast.cast(column.dtype, strict=False).equals(column, null_equal=True)
         return cast if is_exact else column
-    parsed = _parsed(column, dtype)
+    parsed = as_values(column, dtype)
     wrong = (parsed.is_null() & column.is_not_null()).arg_true()
     if len(wrong):
         raise InvalidInputError(
@@ -162,7 +162,7 @@ def as_time(column: pl.Series) -> pl.Series:
     if column.dtype != pl.String:
         return column
     is_day = column.str.contains(_ISO_DAY + r"\s*$").all()
-    parsed = _parsed(column, pl.Date() if is_day else pl.Datetime("us", "UTC"))
+    parsed = as_values(column, pl.Date() if is_day else pl.Datetime("us", "UTC"))
     wrong = (parsed.is_null() & column.is_not_null()).arg_true()
     if len(wrong):
         raise InvalidInputError(
@@ -172,8 +172,8 @@ def as_time(column: pl.Series) -> pl.Series:
     return parsed
 
 
-def _parsed(texts: pl.Series, dtype: pl.DataType) -> pl.Series:
-    """Read texts as values of a type; null where a text is none."""
+def as_values(texts: pl.Series, dtype: pl.DataType) -> pl.Series:
+    """Read texts as values of a type that CSV can write; null where a text is none."""
     trimmed = texts.str.strip_chars()
     if isinstance(dtype, pl.Datetime):
         instants = _instants(trimmed, dtype)

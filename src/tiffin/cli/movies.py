@@ -80,16 +80,16 @@ def demo(
     """Show what Tiffin does, on movies and ratings of your own or made up, with figures measured on the way.
 
     Builds features, saves them, reads them back through both caches and compares, saves a second version, and shows
-    what changed. In a store that is there already each table gets new versions; none is lost.
+    what changed. Predicts each rating from what was known just before it, proves the training frame by plain loops, and
+    serves the features. In a store that is there already each table gets new versions; none is lost.
     """
     with running(ctx, store, as_json, default=Path("demo_store")) as run:
         if ratings is not None and movies is None:
             raise typer.BadParameter("name the movies that are rated too: --movies FILE", param_hint="--ratings")
-        from tiffin.cli import demo as work
-        from tiffin.cli import demo_report
+        from tiffin.cli.demo import course, report
 
-        report = work.show(run, movies, ratings, seed)
-        run.answer(report, *demo_report.views(report))
+        shown = course.show(run, movies, ratings, seed)
+        run.answer(shown, *report.views(shown))
 
 
 def _day(text: str) -> date:

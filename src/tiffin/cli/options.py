@@ -2,11 +2,13 @@
 
 import os
 from collections.abc import Callable, Iterable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, TypeVar
 
 import typer
 
+from tiffin.cli.assignments import parse_assignment
 from tiffin.cli.formats import Format
 from tiffin.errors import InvalidInputError
 
@@ -15,8 +17,8 @@ T = TypeVar("T")
 
 def complete_table(ctx: typer.Context, incomplete: str) -> list[str]:
     """List the store's tables for the shell, by looking at its folders only: completion must be quick."""
-    above = ctx.parent.params if ctx.parent else {}
-    named = ctx.params.get("store") or above.get("store") or os.environ.get("TIFFIN_STORE") or "feature_store"
+    before = ctx.find_root().params
+    named = ctx.params.get("store") or before.get("store") or os.environ.get("TIFFIN_STORE") or "feature_store"
     logs = Path(named).glob("features/*/*/_delta_log")
     names = sorted(f"{log.parent.parent.name}/{log.parent.name}" for log in logs)
     return [name for name in names if name.startswith(incomplete)]
@@ -55,6 +57,8 @@ FormatOption = Annotated[
 ]
 MessageOption = Annotated[str, typer.Option("--message", "-m", metavar="TEXT", help="Why, for the history.")]
 
+ForceOption = Annotated[bool, typer.Option("--force", help="Even if a feature service uses what would go.")]
+
 
 def example(*lines: str) -> str:
     """Write the examples that stand at the end of a command's help."""
@@ -81,8 +85,28 @@ def value_of(option: str, read: Callable[[str], T], text: str | None) -> T | Non
         raise typer.BadParameter(": ".join(filter(None, (error.message, error.hint))), param_hint=option) from None
 
 
+def moment_of(text: str) -> datetime:
+    """Read a time in ISO 8601; without a zone it is UTC.
+
+    Raises
+    ------
+    InvalidInputError
+        It is none.
+    """
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise InvalidInputError(f"{text!r} is not a time", hint="write it like 2024-05-31T12:00:00Z") from None
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
 def names_of(texts: Iterable[str] | None) -> list[str] | None:
     """Split names that were written with commas, or with the option repeated, or both."""
     if not texts:
         return None
     return [name.strip() for text in texts for name in text.split(",") if name.strip()]
+
+
+def pairs_of(option: str, texts: Iterable[str] | None) -> dict[str, str]:
+    """Read an option that gives columns values, repeated for each."""
+    return dict(pair for text in texts or () if (pair := value_of(option, parse_assignment, text)))

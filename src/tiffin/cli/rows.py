@@ -1,17 +1,18 @@
 """The commands that move rows: save and read."""
 
-import sys
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 from rich.text import Text
 
 from tiffin.cli import words
+from tiffin.cli.assignments import typed
 from tiffin.cli.conditions import Condition, comparison, parse_condition
-from tiffin.cli.formats import STREAM, Format, format_of
+from tiffin.cli.delivery import FIRST_ROWS, OutputOption, deliver, target_of
+from tiffin.cli.formats import STREAM, format_of
 from tiffin.cli.options import (
+    ForceOption,
     FormatOption,
     JsonOption,
     MessageOption,
@@ -19,21 +20,19 @@ from tiffin.cli.options import (
     StoreOption,
     TableArgument,
     example,
+    moment_of,
     names_of,
+    pairs_of,
     value_of,
 )
 from tiffin.cli.run import Run, running
 from tiffin.config import parse_duration
-from tiffin.errors import InvalidInputError, TableNotFound
+from tiffin.errors import TableNotFound
 
 if TYPE_CHECKING:
     import polars as pl
 
-    from tiffin.frames import FeatureFrame
     from tiffin.tables.table import Commit
-
-FIRST_ROWS = 20
-"""Rows that people are shown unless they say how many."""
 
 commands = typer.Typer()
 
@@ -43,6 +42,7 @@ commands = typer.Typer()
     epilog=example(
         "tiffin save user/ratings ratings.csv --entity user_id --timestamp rated_at",
         "tiffin save user/ratings late.jsonl.gz --mode append -m 'late ratings'",
+        "tiffin save user/ratings ratings.csv --online --default mean=3.5",
         "cat ratings.csv | tiffin save user/ratings - --format csv",
     ),
 )
@@ -71,6 +71,18 @@ def save(
         typer.Option("--partition-by", metavar="COLUMN", help="Column of few values to keep files apart by."),
     ] = None,
     description: Annotated[str | None, typer.Option("--description", metavar="TEXT", help="What the table is.")] = None,
+    online: Annotated[
+        bool | None,
+        typer.Option("--online/--no-online", help="Whether the online index holds each entity's newest row."),
+    ] = None,
+    default: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--default",
+            metavar="COLUMN=VALUE",
+            help="What answers for a missing value, in training frames and online; nothing after = takes it away.",
+        ),
+    ] = None,
     mode: Annotated[
         Literal["overwrite", "append", "upsert"],
         typer.Option(
@@ -91,6 +103,7 @@ def save(
         typer.Option("--input", metavar="TEXT", help="What the rows were made from. Default: the file's name."),
     ] = None,
     message: MessageOption = "",
+    force: ForceOption = False,
     form: FormatOption = None,
     store: StoreOption = None,
     as_json: JsonOption = False,
@@ -102,13 +115,14 @@ def save(
     """
     with running(ctx, store, as_json) as run:
         lasting = value_of("--ttl", parse_duration, ttl)
+        defaults = pairs_of("--default", default)
         if form is None and file != STREAM:
             form = value_of("FILE", format_of, file)
         is_new_schema = evolve and mode == "overwrite"
         with run.busy(f"saving {file} as {table}"):
             from tiffin.cli import intake
 
-            known = {} if is_new_schema else _schema(run, table)
+            known = {} if is_new_schema else schema_of(run, table)
             frame = intake.read(file, form, known=known, times=[name for name in (timestamp, created) if name])
             commit = run.store.save(
                 table,
@@ -119,12 +133,15 @@ def save(
                 ttl=lasting,
                 partition_by=names_of(partition_by),
                 description=description,
+                online=online,
+                defaults=typed(defaults, frame.schema) if defaults else None,
                 mode=mode,
                 evolve=evolve,
                 dtypes="compact" if compact_dtypes else "exact",
                 expected_version=expected_version,
                 message=message,
                 inputs=inputs or ([] if file == STREAM else [file]),
+                force=force,
             )
         run.answer(commit, saved(commit))
         warn(run, commit)
@@ -142,9 +159,7 @@ def read(
     ctx: typer.Context,
     reference: ReferenceArgument,
     *,
-    output: Annotated[
-        str | None, typer.Option("--output", "-o", metavar="FILE", help="Where to; - is standard output.")
-    ] = None,
+    output: OutputOption = None,
     columns: Annotated[
         list[str] | None, typer.Option("--columns", "-c", metavar="NAMES", help="Which columns: a,b.")
     ] = None,
@@ -173,8 +188,8 @@ def read(
     """
     with running(ctx, store, as_json) as run:
         conditions = [value_of("--where", parse_condition, text) for text in where or []]
-        moment = value_of("--as-of", _moment, as_of)
-        target = _target(run, output, form)
+        moment = value_of("--as-of", moment_of, as_of)
+        target = target_of(run, output, form)
         is_shown = target is None and not run.as_json
         most = FIRST_ROWS + 1 if is_shown and limit is None else limit
         pinned: dict[str, Any] = {"version": version, "as_of": moment}
@@ -188,12 +203,7 @@ def read(
                 offset=offset,
                 **pinned,
             )
-        if target is not None:
-            _export(run, frame, *target)
-        elif run.as_json:
-            run.answer(_document(frame))
-        else:
-            _show(run, frame, FIRST_ROWS if limit is None else limit)
+        deliver(run, frame, target, limit)
 
 
 def saved(commit: "Commit") -> Text:
@@ -212,15 +222,7 @@ def warn(run: Run, commit: "Commit") -> None:
         run.err.print(Text.assemble(("warning: ", "bold yellow"), warning), soft_wrap=True)
 
 
-def _moment(text: str) -> datetime:
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        raise InvalidInputError(f"{text!r} is not a time", hint="write it like 2024-05-31T12:00:00Z") from None
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-
-
-def _schema(run: Run, reference: str, **pinned: Any) -> "dict[str, pl.DataType]":
+def schema_of(run: Run, reference: str, **pinned: Any) -> "dict[str, pl.DataType]":
     """Return the columns of a table, none if there is no such table."""
     try:
         return dict(run.store.read(reference, limit=0, **pinned).schema)
@@ -231,7 +233,7 @@ def _schema(run: Run, reference: str, **pinned: Any) -> "dict[str, pl.DataType]"
 def _comparisons(run: Run, reference: str, conditions: Sequence[Condition | None], pinned: dict[str, Any]) -> Any:
     if not conditions:
         return None
-    schema = _schema(run, reference.partition(":")[0], **pinned)
+    schema = schema_of(run, reference.partition(":")[0], **pinned)
     return [comparison(condition, schema) for condition in conditions if condition]
 
 
@@ -240,51 +242,3 @@ def _keys(run: Run, reference: str, texts: list[str] | None) -> list[Any] | None
         return None
     width = len(run.store.describe(reference).entity)
     return [tuple(text.split(":")) if width > 1 else text for text in texts]
-
-
-def _target(run: Run, output: str | None, form: Format | None) -> tuple[str, Format] | None:
-    """Tell where the rows go and as what; None if they are the answer itself."""
-    if output is None:
-        if run.as_json or (_is_terminal() and form is None):
-            return None
-        output = STREAM
-    if form is None:
-        form = Format.CSV if output == STREAM else value_of("--output", format_of, output)
-    if form is Format.PARQUET and output == STREAM and _is_terminal():
-        raise typer.BadParameter("Parquet is not text: name a file, or pipe it on", param_hint="--format")
-    return output, form or Format.CSV
-
-
-def _is_terminal() -> bool:
-    return sys.stdout.isatty()
-
-
-def _export(run: Run, frame: "FeatureFrame", output: str, form: Format) -> None:
-    from tiffin.cli import export
-
-    with run.busy(f"writing {output}"):
-        export.write(frame.to_polars(), output, form)
-    if output != STREAM:
-        rows = len(frame)
-        document = {"output": output, "format": form, "rows": rows, "columns": frame.columns, "versions": frame.lock}
-        done = Text.assemble(("wrote ", "green"), (output, "bold"), f" · {words.many(rows, 'row')} · {form}")
-        run.answer(document, done)
-
-
-def _document(frame: "FeatureFrame") -> dict[str, Any]:
-    rows = frame.to_polars().to_dicts()
-    dtypes = {name: str(dtype) for name, dtype in frame.schema.items()}
-    return {"versions": frame.lock, "columns": dtypes, "row_count": len(rows), "rows": rows}
-
-
-def _show(run: Run, frame: "FeatureFrame", most: int) -> None:
-    from tiffin.cli.grid import grid
-
-    rows = frame.to_polars()
-    title = ", ".join(f"{table}@{version}" for table, version in frame.lock.items())
-    has_more = rows.height > most
-    told = f"the first {words.many(most, 'row')}" if has_more else words.many(rows.height, "row")
-    run.out.print(Text.assemble((title, "bold"), (f" · {told}", "dim")))
-    run.out.print(grid(rows.head(most), run.out.width))
-    if has_more:
-        run.out.print(Text("--limit shows more, -o FILE writes them all", style="dim"))

@@ -8,11 +8,11 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from functools import cached_property
 from pathlib import Path
-from typing import BinaryIO, NamedTuple
+from typing import BinaryIO, NamedTuple, Protocol
 
 import typer
 from rich.console import Console, RenderableType
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TaskProgressColumn, TextColumn
 from rich.text import Text
 
 import tiffin
@@ -27,6 +27,13 @@ class Before(NamedTuple):
 
     store: Path | None = None
     as_json: bool = False
+
+
+class Advance(Protocol):
+    """Tells a progress bar how far something is."""
+
+    def __call__(self, done: int, total: int, of: str = "") -> None:
+        """So much is done, of so much; and of what, where that changes."""
 
 
 class Run:
@@ -74,7 +81,8 @@ class Run:
                 stream.flush()
                 return
             for view in views:
-                self.out.print(view)
+                # What is too long is for the terminal to break, not for us to cut off.
+                self.out.print(view, crop=False)
 
     def progress(self, unit: str) -> Progress:
         """Return a progress bar on standard error, shown only on a terminal and gone when done."""
@@ -88,6 +96,18 @@ class Run:
             transient=True,
             disable=not self.err.is_terminal,
         )
+
+    @contextlib.contextmanager
+    def advancing(self, doing: str) -> Iterator["Advance"]:
+        """Show a progress bar; the body is given what it has to call as it advances."""
+        columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TaskProgressColumn())
+        with Progress(*columns, console=self.err, transient=True, disable=not self.err.is_terminal) as bar:
+            task = bar.add_task(doing, total=None)
+
+            def advance(done: int, total: int, of: str = "") -> None:
+                bar.update(task, completed=done, total=total, description=f"{doing} {of}".rstrip())
+
+            yield advance
 
     def busy(self, doing: str) -> AbstractContextManager[object]:
         """Show on a terminal's standard error that something of unknown length goes on."""

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 from rich.text import Text
 
-from tiffin.cli.options import JsonOption, ReferenceArgument, StoreOption, example
+from tiffin.cli.options import ForceOption, JsonOption, ReferenceArgument, StoreOption, example
 from tiffin.cli.run import running
 
 commands = typer.Typer()
@@ -62,7 +62,9 @@ def describe(
 def drop(
     ctx: typer.Context,
     reference: ReferenceArgument,
+    *,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    force: ForceOption = False,
     store: StoreOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -74,7 +76,7 @@ def drop(
         info = run.store.describe(reference)
         if not yes:
             _ask(info.table, info.version - info.oldest_version + 1)
-        run.store.drop(reference)
+        run.store.drop(reference, force=force)
         run.answer({"dropped": info.table}, Text.assemble(("dropped ", "green"), (info.table, "bold")))
 
 

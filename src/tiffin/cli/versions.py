@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from tiffin.cli.options import JsonOption, MessageOption, ReferenceArgument, StoreOption, example
+from tiffin.cli.options import ForceOption, JsonOption, MessageOption, ReferenceArgument, StoreOption, example
 from tiffin.cli.rows import saved, warn
 from tiffin.cli.run import running
 
@@ -61,11 +61,12 @@ def restore(
     version: Annotated[int, typer.Argument(metavar="VERSION", help="The version to go back to.")],
     *,
     message: MessageOption = "",
+    force: ForceOption = False,
     store: StoreOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Make an older version the newest again; this is itself a version, nothing is lost."""
     with running(ctx, store, as_json) as run:
-        commit = run.store.restore(reference, version, message=message)
+        commit = run.store.restore(reference, version, message=message, force=force)
         run.answer(commit, saved(commit))
         warn(run, commit)

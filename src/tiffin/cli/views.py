@@ -1,6 +1,7 @@
 """Answers about tables and versions, for people."""
 
-from collections.abc import Iterator, Sequence
+import json
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -13,7 +14,7 @@ from rich.text import Text
 
 from tiffin.cli import words
 from tiffin.diff import Diff
-from tiffin.tables.catalog import TableInfo
+from tiffin.tables.catalog import ColumnInfo, TableInfo
 from tiffin.tables.table import Commit
 from tiffin.tables.upkeep import Vacuumed
 
@@ -66,14 +67,21 @@ def description(info: TableInfo) -> Iterator[RenderableType]:
     for name, value in _facts(info):
         facts.add_row(name, value)
     yield facts
-    has_notes = any(column.description for column in info.columns)
-    columns = listing("column", "type", "role", *(["description"] if has_notes else []))
-    for column in info.columns:
+    yield _columns(info.columns)
+
+
+def _columns(infos: Sequence[ColumnInfo]) -> Table:
+    """Show columns, a line each; what none of them has is left out."""
+    more: dict[str, Callable[[ColumnInfo], str]] = {}
+    if any(column.default is not None for column in infos):
+        more["default"] = lambda column: "" if column.default is None else json.dumps(column.default)
+    if any(column.description for column in infos):
+        more["description"] = lambda column: column.description
+    table = listing("column", "type", "role", *more)
+    for column in infos:
         role = Text(column.role, style=ROLE_STYLES.get(column.role, "dim"))
-        columns.add_row(
-            Text(column.name, style="bold"), column.dtype, role, *([column.description] if has_notes else [])
-        )
-    yield columns
+        table.add_row(Text(column.name, style="bold"), column.dtype, role, *(show(column) for show in more.values()))
+    return table
 
 
 def _facts(info: TableInfo) -> Iterator[tuple[str, str]]:
@@ -89,6 +97,8 @@ def _facts(info: TableInfo) -> Iterator[tuple[str, str]]:
         yield "created", info.created
     if info.ttl:
         yield "ttl", words.span(info.ttl)
+    if info.online:
+        yield "online", "yes"
     if info.partition_by:
         yield "partitions", ", ".join(info.partition_by)
     yield "folder", info.path
@@ -162,12 +172,13 @@ def _changed_value(diff: Diff, column: str) -> Text:
         value = example.get(column)
         if isinstance(value, dict):
             key = ", ".join(f"{name} {example[name]}" for name in diff.key)
-            old, new = (_short(value[side]) for side in ("old", "new"))
+            old, new = (short(value[side]) for side in ("old", "new"))
             return Text.assemble((f"{key}: ", "dim"), (old, "red"), " → ", (new, "green"))
     return Text()
 
 
-def _short(value: object) -> str:
+def short(value: object) -> str:
+    """Write a value in at most 40 letters."""
     if isinstance(value, float):
         return f"{value:.6g}"
     if isinstance(value, datetime):

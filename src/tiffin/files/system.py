@@ -86,6 +86,9 @@ class FileSystem(Protocol):
     def touch(self, path: Path, mtime_ns: int) -> None:
         """Set the time of a file's last change, nanoseconds since 1970-01-01 UTC."""
 
+    def extend(self, path: Path, size: int) -> None:
+        """Make a file at least `size` bytes long; what is added reads as zeros and takes no space."""
+
     def lock(self, path: Path, *, shared: bool = False, wait: bool = True) -> AbstractContextManager[bool]:
         """Hold an advisory lock between threads and processes, on a file made for the purpose.
 
@@ -190,6 +193,15 @@ class LocalFiles:
     def touch(self, path: Path, mtime_ns: int) -> None:
         """`utimensat`; the time of the last access is set too."""
         os.utime(path, ns=(mtime_ns, mtime_ns), follow_symlinks=False)
+
+    def extend(self, path: Path, size: int) -> None:
+        """`ftruncate` a file that is shorter."""
+        descriptor = os.open(path, os.O_RDWR | os.O_NOFOLLOW)
+        try:
+            if os.fstat(descriptor).st_size < size:
+                os.ftruncate(descriptor, size)
+        finally:
+            os.close(descriptor)
 
     @contextlib.contextmanager
     def lock(self, path: Path, *, shared: bool = False, wait: bool = True) -> Iterator[bool]:

@@ -23,6 +23,9 @@ def prepared(tmp_path_factory) -> Path:
     store.save("user/ratings", ratings(), message="first", **keys)
     store.save("user/ratings", ratings().with_columns(pl.col("mean") + 1), message="second", **keys)
     ratings().with_columns(pl.col("rated_at").dt.to_string("iso:strict")).write_csv(folder / "ratings.csv")
+    days = pl.datetime(2024, 5, 4).dt.to_string("iso:strict")
+    spine = pl.DataFrame({"user_id": [1, 2, 3, 4, 5, 99], "clicked": [1, 0, 1, 0, 1, 0]})
+    spine.select("user_id", days.alias("event_timestamp"), "clicked").write_csv(folder / "spine.csv")
     late = [{"user_id": 99, "mean": 3.5, "rated_at": "2024-06-01T00:00:00Z"}]
     (folder / "late.jsonl.gz").write_bytes(gzip.compress("\n".join(map(json.dumps, late)).encode()))
     movies = synthetic.movies(60)

@@ -8,15 +8,16 @@ import statistics
 import subprocess
 import sys
 from collections import defaultdict
+from datetime import datetime
 
 import polars as pl
 import pytest
-from cli_driver import environment
+from cli_driver import Cli, environment
 from polars.testing import assert_frame_equal
 
 from tiffin import FeatureStore
-from tiffin.cli import demo, demo_report
-from tiffin.cli.movie_tables import content_tables, made_up_ratings, user_preferences
+from tiffin.cli.demo import course, model, prediction, report, serving, so_far, storing
+from tiffin.cli.movie_tables import check_ratings, content_tables, made_up_ratings, user_preferences
 from tiffin.engineering import synthetic
 from tiffin.engineering.tmdb import MOVIE_PARTS, TMDBProcessor
 from tiffin.engineering.tmdb.vocabulary import GENRES
@@ -26,8 +27,9 @@ GIVEN = ["--movies", "movies.jsonl.gz", "--ratings", "ratings.parquet"]
 
 
 @pytest.fixture(autouse=True)
-def few_movies(monkeypatch):
-    monkeypatch.setattr(demo, "MADE_UP_MOVIES", 200)
+def little_to_do(monkeypatch):
+    monkeypatch.setattr(course, "MADE_UP_MOVIES", 200)
+    monkeypatch.setattr(serving, "SIZES", {1: 50, 100: 5})
 
 
 def tables(store: str) -> list[str]:
@@ -123,12 +125,41 @@ class TestTmdb:
         assert tables("s") == []
 
 
+def test_a_model_that_knows_the_answers_looks_better_than_it_is(tmp_path):
+    processor = TMDBProcessor(synthetic.movies(1500))
+    given = check_ratings(made_up_ratings(processor.movies, seed=0))
+    genres = [table for table in content_tables(processor.extract(MOVIE_PARTS)) if table.name == so_far.GENRES]
+    store, tables = FeatureStore(tmp_path), [*so_far.tables(given), *genres]
+    for table in tables:
+        table.save(store, message="", inputs=[])
+    spine = so_far.spine(given)
+    known = store.get_historical_features(spine, list(so_far.FEATURES), timestamp="asked_at").to_polars()
+    found = model.errors(known, so_far.naive(spine, {table.name: table.frame for table in tables}))
+    assert found.naive < found.as_of < found.mean
+    assert found.as_of < found.naive_in_life
+
+
+def test_figures_so_far_are_exact_for_equal_ratings_and_know_an_instant_as_one():
+    at = [datetime(2024, 5, day) for day in (1, 2, 2, 3)]
+    given = pl.DataFrame({"user_id": [1] * 4, "movie_id": [1, 2, 3, 4], "rating": [3.5] * 4, "event_timestamp": at})
+    assert so_far.users(given).rows() == [(1, at[0], 1, 3.5, None), (1, at[1], 3, 3.5, 0.0), (1, at[3], 4, 3.5, 0.0)]
+
+
+@pytest.fixture(scope="module")
+def shown(prepared, tmp_path_factory):
+    """What one demo told, and its store: for tests that only look."""
+    folder = tmp_path_factory.mktemp("demo")
+    given = [str(prepared / name) if "." in name else name for name in GIVEN]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("tiffin.reading._WORTH_A_FILE_BYTES", 0)
+        return Cli().json("demo", *given, "--store", folder), FeatureStore(folder)
+
+
 class TestDemo:
-    def test_the_report_tells_what_is_in_the_store(self, cli, monkeypatch):
-        monkeypatch.setattr("tiffin.reading._WORTH_A_FILE_BYTES", 0)
-        told = cli.json("demo", *GIVEN)
-        store = FeatureStore("demo_store")
-        assert tables("demo_store") == sorted(each["table"] for each in told["tables"])
+    def test_the_report_tells_what_is_in_the_store(self, shown):
+        told, store = shown
+        made = [each["table"] for each in told["tables"]]
+        assert tables(store.path) == sorted([*made, so_far.USERS, so_far.MOVIES])
         assert (told["movies"], told["ratings"], told["second_save"]["ratings"]) == (60, 300, 6)
         for each in told["tables"]:
             frame = store.read(f"{each['table']}@{each['version']}").to_polars()
@@ -138,8 +169,52 @@ class TestDemo:
             assert each["disk_cache_s"] > 0
         assert [diff["rows_added"] for diff in told["second_save"]["diffs"] if "interaction" in diff["table"]] == [6]
 
-    def test_only_users_with_late_ratings_change(self, cli):
-        second = cli.json("demo", *GIVEN)["second_save"]
+    def test_the_training_frame_is_what_is_in_the_store(self, shown):
+        told, store = shown[0]["prediction"], shown[1]
+        again = store.reproduce("rating_prediction")
+        assert told["result_hash"] == told["reproduced_hash"] == again.lock.result_hash
+        assert told["versions"] == again.lock
+        recomputed = told["recomputed"]
+        assert (told["rows"], recomputed["rows"], recomputed["differences"]) == (300, 300, 0)
+        assert recomputed["values"] == 300 * len(told["features"])
+
+    def test_the_leakage_check_tells_asking_too_late_from_asking_before(self, shown):
+        told = shown[0]["prediction"]
+        then, before = (
+            {(leak["check"], leak["table"]) for leak in told[f"leaks_asked_{when}"]} for when in ("then", "before")
+        )
+        assert then - before == {("same_time", so_far.USERS), ("same_time", so_far.MOVIES)}
+
+    def test_the_value_it_explains_is_that_of_the_training_frame(self, shown):
+        told = shown[0]["prediction"]["explanation"]
+        frame = shown[1].reproduce("rating_prediction").to_polars()
+        asked = (pl.col("user_id") == told["entity"]["user_id"]) & (
+            pl.col("asked_at").dt.to_string("iso:strict") == told["at"].replace("Z", "+00:00")
+        )
+        assert frame.filter(asked)["user_mean"].unique().to_list() == [told["values"]["user_mean"]]
+        assert told["row"]["values"] == told["values"]
+
+    def test_a_pushed_rating_is_online_at_once_and_all_agrees(self, shown):
+        told, store = shown[0]["serving"], shown[1]
+        arrival = told["arrival"]
+        assert arrival["count_after"] == arrival["count_before"] + 1
+        entity = {name: arrival[name] for name in ("user_id", "movie_id")}
+        [now] = store.get_online_features("rating_model", [entity]).rows()
+        assert (now["user_count"], now["user_mean"]) == (arrival["count_after"], arrival["mean_after"])
+        assert {each["table"] for each in told["materialized"]} == {so_far.USERS, so_far.MOVIES, so_far.GENRES}
+        assert [each["entities"] for each in told["latencies"]] == [1, 100]
+        assert all(0 < each["p50_s"] <= each["p99_s"] for each in told["latencies"])
+        assert all(each["values_compared"] > each["values_different"] == 0 for each in told["verified"])
+
+    def test_it_stops_where_a_row_knows_its_own_rating(self, cli, monkeypatch):
+        late = lambda ratings: ratings.with_columns(asked_at="event_timestamp")  # noqa: E731
+        monkeypatch.setattr(prediction.so_far, "spine", late)
+        failed = cli("demo", *GIVEN, status=1).stderr
+        assert "values are not what plain loops count" in failed
+        assert "user_count is" in failed
+
+    def test_only_users_with_late_ratings_change(self, shown):
+        second = shown[0]["second_save"]
         [diff] = [diff for diff in second["diffs"] if diff["table"] == "user/user_preferences"]
         assert diff["rows_changed"] + diff["rows_added"] == second["users"]
 
@@ -162,11 +237,14 @@ class TestDemo:
         cli("demo", *GIVEN)
         assert tables("feature_store") == ["user/ratings"]
 
-    def test_every_command_that_it_names_works(self, cli):
+    def test_every_command_that_it_names_works(self, cli, monkeypatch):
+        monkeypatch.setenv("COLUMNS", "40")
         shown = cli("demo", *GIVEN, "--store", "a store").stdout
-        for command in demo_report.next_commands("a store"):
-            assert command in shown
-            program, *args = shlex.split(command)
+        lines = [shlex.split(line) for line in shown.partition("Try next:")[2].splitlines() if line]
+        assert lines[0] == ["export", "TIFFIN_STORE=a store"]
+        monkeypatch.setenv("TIFFIN_STORE", "a store")
+        assert len(lines) == len(report.next_commands("user_id=1")) + 1
+        for program, *args in lines[1:]:
             assert program == "tiffin"
             cli(*args)
 
@@ -181,7 +259,13 @@ class TestDemo:
     def test_it_names_the_program_as_the_shell_finds_it(self, monkeypatch, called, program):
         monkeypatch.setenv("PATH", "/on/path")
         monkeypatch.setattr("sys.argv", [called])
-        assert all(command.startswith(f"{program} ") for command in demo_report.next_commands("x"))
+        assert all(command.startswith(f"{program} ") for command in report.next_commands("user_id=1"))
+
+    def test_a_single_rating_will_do(self, cli):
+        pl.read_parquet("ratings.parquet").head(1).write_parquet("few.parquet")
+        shown = cli("demo", "--movies", "movies.jsonl.gz", "--ratings", "few.parquet").stdout
+        assert "1 by 1 user" in shown
+        assert "0 later ratings predicted from 1 earlier one" in shown
 
     def test_without_a_disk_cache_it_says_so(self, cli, monkeypatch):
         monkeypatch.setenv("TIFFIN_DISK_CACHE_BYTES", "0")
@@ -190,7 +274,7 @@ class TestDemo:
         assert " off " in cli("demo", *GIVEN).stdout
 
     def test_it_stops_at_a_value_that_did_not_come_back(self, cli, monkeypatch):
-        monkeypatch.setattr(demo.MovieTable, "expected", lambda self: self.frame.reverse())
+        monkeypatch.setattr(storing.MovieTable, "expected", lambda self: self.frame.reverse())
         assert "was not read back as it was saved" in cli("demo", *GIVEN, status=1).stderr
 
     def test_it_fits_a_terminal_of_80_columns(self, cli, monkeypatch):

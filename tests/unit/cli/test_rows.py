@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import gzip
 import json
+import subprocess
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from pathlib import Path
 
 import polars as pl
 import pytest
-from cli_driver import START, ratings
+from cli_driver import START, command, environment, ratings
 from polars.testing import assert_frame_equal
 
 from tiffin import FeatureStore
@@ -257,14 +258,14 @@ class TestRead:
 
     def test_a_terminal_gets_the_first_rows_as_a_table(self, cli, monkeypatch):
         FeatureStore("feature_store").save("user/many", ratings(100))
-        monkeypatch.setattr("tiffin.cli.rows._is_terminal", lambda: True)
+        monkeypatch.setattr("tiffin.cli.delivery._is_terminal", lambda: True)
         shown = cli("read", "user/many").stdout
         assert "the first 20 rows" in shown
         assert len([line for line in shown.splitlines() if "2024-05" in line]) == 20
         assert "100" not in shown
 
     def test_columns_that_do_not_fit_are_named(self, cli, monkeypatch):
-        monkeypatch.setattr("tiffin.cli.rows._is_terminal", lambda: True)
+        monkeypatch.setattr("tiffin.cli.delivery._is_terminal", lambda: True)
         monkeypatch.setenv("COLUMNS", "40")
         cli("save", "t/wide", "-", given=",".join(f"column_{n}" for n in range(9)) + "\n" + ",".join("1" * 9) + "\n")
         shown = " ".join(cli("read", "t/wide").stdout.split())
@@ -278,6 +279,19 @@ class TestRead:
         told = cli.json("read", "user/ratings", "-o", "out.csv")
         assert (told["rows"], told["format"]) == (12, "csv")
         assert not list((tmp_path / "here").glob(".*part"))
+
+    def test_a_link_stays_a_link(self, cli):
+        Path("behind.csv").write_text("old")
+        Path("out.csv").symlink_to("behind.csv")
+        cli("read", "user/ratings", "-o", "out.csv")
+        assert Path("out.csv").is_symlink()
+        assert Path("behind.csv").read_text().startswith("user_id,mean")
+
+    @pytest.mark.parametrize("streams", ["1>out.csv", "7>out.csv >other"])
+    def test_a_file_that_is_open_already_may_be_named(self, cli, streams):
+        args = command("read", "user/ratings", "-o", f"/proc/self/fd/{streams[0]}", "--format", "csv")
+        subprocess.run(["sh", "-c", f'exec "$@" {streams}', "sh", *args], env=environment(), check=True, timeout=60)
+        assert Path("out.csv").read_text() == cli("read", "user/ratings", "-o", "-").stdout
 
     def test_a_folder_that_is_not_there_is_a_clear_error(self, cli):
         assert "cannot write" in cli("read", "user/ratings", "-o", "no/where.csv", status=1).stderr

@@ -137,6 +137,20 @@ class TestUpkeep:
         assert told["settings"]["compression"] == "lz4"
         assert "every version can be read" in cli("doctor").stdout
 
+    @pytest.mark.parametrize(
+        ("address", "shown"),
+        [
+            ("redis://ada:secret@host:6379/0", "redis://ada:…@host:6379/0"),
+            ("rediss://:sec/ret@host", "rediss://:…@host"),
+            ("redis://host/0?password=secret", "redis://host/0?…"),
+            ("lmdb", "lmdb"),
+        ],
+    )
+    def test_doctor_shows_no_password(self, cli, monkeypatch, address, shown):
+        monkeypatch.setenv("TIFFIN_ONLINE_INDEX", address)
+        assert cli.json("doctor")["settings"]["online_index"] == shown
+        assert "secret" not in cli("doctor").stdout
+
     def test_doctor_finds_a_flipped_bit(self, cli):
         flip_a_bit(next(TABLE.glob("*.parquet")))
         told = cli.json("doctor", status=1)

@@ -1,9 +1,8 @@
-"""What `tiffin demo` does: build, save, read back through both caches, save again; every figure is measured."""
+"""The first half of the demo: tables are saved, read back through both caches and compared, and saved again."""
 
 import statistics
 import time
 from dataclasses import replace
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -11,19 +10,14 @@ import msgspec
 import polars as pl
 
 import tiffin
-from tiffin.cli import tmdb
-from tiffin.cli.movie_tables import MovieTable, content_tables, made_up_ratings, rating_tables
+from tiffin.cli.movie_tables import MovieTable
 from tiffin.cli.run import Run
 from tiffin.diff import Diff
-from tiffin.engineering.tmdb import MOVIE_PARTS
 from tiffin.errors import CorruptData
 from tiffin.schema.compatibility import Mode
 from tiffin.tables.table import Commit
 
-MADE_UP_MOVIES = 10_000
-LATE_SHARE = 0.02
-"""Share of the ratings that are held back, to arrive after the first save."""
-_BUILDS, _COLD_READS, _WARM_READS = 3, 3, 20
+_COLD_READS, _WARM_READS = 3, 20
 
 
 class TableFigures(msgspec.Struct, frozen=True, kw_only=True):
@@ -64,75 +58,14 @@ class SecondSave(msgspec.Struct, frozen=True, kw_only=True):
     """Versions of the interactions, newest first."""
 
 
-class Report(msgspec.Struct, frozen=True, kw_only=True):
-    """What the demo did and measured."""
-
-    store: str
-    movies: int
-    movies_from: str
-    ratings: int
-    ratings_from: str
-    ratings_of_these_movies: int
-    users: int
-    features: int
-    """Features of each movie."""
-    build_s: float
-    """The first time, loading of libraries included."""
-    rebuild_s: float
-    """The last of three times."""
-    movies_per_s: float
-    """At that time."""
-    tables: list[TableFigures]
-    second_save: SecondSave
-    total_s: float
-    """The whole demo, reading the input and comparing included."""
-
-
-def show(run: Run, movies: str | None, ratings: str | None, seed: int) -> Report:
-    """Run the demo.
-
-    Parameters
-    ----------
-    run : Run
-        Where the store is; shows the progress.
-    movies, ratings : str or None
-        Files; made up if None.
-    seed : int
-        Chooses what is made up.
+def save_and_read(run: Run, tables: list[MovieTable], inputs: list[str]) -> list[TableFigures]:
+    """Save tables, and read each of them from its files and from both caches.
 
     Raises
     ------
     CorruptData
         A table was not read back as it was saved.
     """
-    start = time.perf_counter()
-    sources = tmdb.Sources(movies, ratings, MADE_UP_MOVIES, seed)
-    built = tmdb.build(run, sources, datetime.now(UTC).date(), MOVIE_PARTS, times=_BUILDS)
-    with run.busy("rating the movies"):
-        given = built.ratings if built.ratings is not None else made_up_ratings(built.movies, seed)
-    early = given.head(given.height - max(1, int(given.height * LATE_SHARE)))
-    tables = [*content_tables(built.parts), *rating_tables(early, built.movies)]
-    figures = _save_and_read(run, tables, built.inputs)
-    second = _save_again(run, given.slice(early.height), rating_tables(given, built.movies), built.inputs)
-    return Report(
-        store=str(run.folder),
-        movies=len(built.movies),
-        movies_from=sources.movies_named,
-        ratings=len(given),
-        ratings_from=ratings or f"made up, seed {seed}",
-        ratings_of_these_movies=given.join(built.movies, on="movie_id", how="semi").height,
-        users=given["user_id"].n_unique(),
-        features=sum(len(part.columns) - 1 for part in built.parts.values()),
-        build_s=built.build_s[0],
-        rebuild_s=built.build_s[-1],
-        movies_per_s=built.movies_per_s,
-        tables=figures,
-        second_save=second,
-        total_s=time.perf_counter() - start,
-    )
-
-
-def _save_and_read(run: Run, tables: list[MovieTable], inputs: list[str]) -> list[TableFigures]:
     figures = []
     with run.progress("steps") as bar:
         task = bar.add_task("", total=2 * len(tables))
@@ -207,7 +140,7 @@ def _median(times_s: list[float | None]) -> float | None:
     return statistics.median(known) if len(known) == len(times_s) else None
 
 
-def _save_again(run: Run, late: pl.DataFrame, tables: list[MovieTable], inputs: list[str]) -> SecondSave:
+def save_again(run: Run, late: pl.DataFrame, tables: list[MovieTable], inputs: list[str]) -> SecondSave:
     """Append the late ratings, save the preferences made from all of them, and tell what changed."""
     commits, diffs = [], []
     with run.progress("tables") as bar:

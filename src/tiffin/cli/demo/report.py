@@ -8,13 +8,16 @@ from pathlib import Path
 
 from rich import box
 from rich.console import Group, RenderableType
-from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
 from tiffin.cli import views as shown
 from tiffin.cli import words
-from tiffin.cli.demo import Report, SecondSave, TableFigures
+from tiffin.cli.demo import prediction_report, serving_report
+from tiffin.cli.demo.course import Report
+from tiffin.cli.demo.sections import indented, section
+from tiffin.cli.demo.serving import SERVICE
+from tiffin.cli.demo.storing import SecondSave, TableFigures
 from tiffin.diff import Diff
 
 _INTERACTIONS = "interaction/user_movie_interactions"
@@ -24,36 +27,36 @@ _COLUMNS_SHOWN = 5
 def views(report: Report) -> Iterator[RenderableType]:
     """Show the report."""
     yield from _input(report)
-    yield from _section("Saved", "lossless, as tables of three groups")
+    yield from section("Saved", "lossless, as tables of three groups")
     yield _sizes(report.tables)
-    yield from _section(
+    yield from section(
         "Saved durably, read back and compared", "every value came back; times are medians; – too small to keep"
     )
     yield _speeds(report.tables)
     yield from _second_save(report.second_save)
+    yield from prediction_report.views(report.prediction)
+    yield from serving_report.views(report.serving)
     yield from _next(report)
 
 
-def next_commands(store: str) -> list[str]:
-    """List commands that work on the store that the demo made."""
+def next_commands(entity: str) -> list[str]:
+    """List commands that work on the store that the demo made, once TIFFIN_STORE names it; the entity was served."""
     called = Path(sys.argv[0])
     # `make demo` calls the program by its path, in an environment that the shell does not know.
     needs_path = called.name == "tiffin" and str(called.parent) not in os.get_exec_path()
     program = shlex.quote(str(called)) if needs_path else "tiffin"
-    where = f"--store {shlex.quote(store)}"
-    return [
-        f"{program} ls {where}",
-        f"{program} read movie_ratings {where} --where 'weighted_rating >= 7'",
-        f"{program} read user_preferences@0 {where} -o preferences.csv",
-        f"{program} describe user_preferences {where}",
-        f"{program} history {_INTERACTIONS} {where}",
-        f"{program} doctor {where}",
+    commands = [
+        "ls",
+        "read movie_ratings --where 'weighted_rating >= 7'",
+        "read user_preferences@0 -o preferences.csv",
+        "describe user_preferences",
+        f"history {_INTERACTIONS}",
+        "training ls",
+        f"online get {SERVICE} --entity {shlex.quote(entity)}",
+        "verify",
+        "doctor",
     ]
-
-
-def _section(title: str, about: str = "") -> Iterator[RenderableType]:
-    yield Text()
-    yield Text.assemble((title, "bold green"), (f"  {about}" if about else "", "dim"))
+    return [f"{program} {command}" for command in commands]
 
 
 def _input(report: Report) -> Iterator[RenderableType]:
@@ -73,7 +76,7 @@ def _input(report: Report) -> Iterator[RenderableType]:
         f"warm in {words.seconds(report.rebuild_s)}: {words.three_digits(report.movies_per_s)} movies/s",
     )
     facts.add_row("store", report.store)
-    yield Padding(facts, (0, 2), expand=False)
+    yield indented(facts)
 
 
 def _figures_table(*columns: str) -> Table:
@@ -133,17 +136,17 @@ def _with_footer(table: Table, totals: tuple[str, ...]) -> Table:
 
 
 def _second_save(second: SecondSave) -> Iterator[RenderableType]:
-    yield from _section(
+    yield from section(
         "A second version",
         f"{words.many(second.ratings, 'rating')} by {words.many(second.users, 'user')} arrived late",
     )
     yield Text()
     for found in second.diffs:
-        yield Padding(_change(found), (0, 2), expand=False)
+        yield indented(_change(found))
         if found.columns:
-            yield Padding(shown.changed_columns(found, most=_COLUMNS_SHOWN), (0, 2), expand=False)
+            yield indented(shown.changed_columns(found, most=_COLUMNS_SHOWN))
     yield Text()
-    yield Padding(Text.assemble("versions of ", (_INTERACTIONS, "bold")), (0, 2), expand=False)
+    yield indented(Text.assemble("versions of ", (_INTERACTIONS, "bold")))
     yield from shown.versions(second.history)
 
 
@@ -154,8 +157,10 @@ def _change(found: Diff) -> Text:
 
 
 def _next(report: Report) -> Iterator[RenderableType]:
-    yield from _section("Done", f"in {words.seconds(report.total_s)}, reading and comparing included. Try next:")
+    yield from section("Done", f"in {words.seconds(report.total_s)}, reading and comparing included. Try next:")
     yield Text()
-    for command in next_commands(report.store):
+    arrival = report.serving.arrival
+    commands = next_commands(f"user_id={arrival.user_id},movie_id={arrival.movie_id}")
+    for command in (f"export TIFFIN_STORE={shlex.quote(report.store)}", *commands):
         # In a group, so that it is not broken: it is to be copied.
         yield Group(Text(f"  {command}", style="cyan", no_wrap=True, overflow="ignore"))
