@@ -15,7 +15,6 @@ REQUIRED = os.environ.get("TIFFIN_REQUIRE_REDIS") == "1"
 URL = os.environ.get("TIFFIN_TEST_REDIS_URL")
 PROGRAM = shutil.which("redis-server") or shutil.which("valkey-server")
 IS_THERE = bool(URL or PROGRAM)
-MISSING = "there is no redis-server or valkey-server on PATH, and TIFFIN_TEST_REDIS_URL is not set"
 
 
 class Server:

@@ -102,10 +102,15 @@ def resolve(
         Nothing is asked for, one table at two versions, or two features of one name in the answer.
     """
     asked: dict[TableName, _Asked] = {}
+    tables: dict[Reference, TableName] = {}
     owners: dict[str, str] = {}
     for text in references(catalog, registry, features):
         reference = parse_reference(text)
-        about = _about(catalog, asked, reference)
+        # Once for each table: without a group, all tables are looked through.
+        written = Reference(reference.group, reference.name)
+        if written not in tables:
+            tables[written] = catalog.name_of(reference)
+        about = _about(catalog, asked, tables[written], reference)
         for feature in _columns(about, reference):
             if feature in about.names:
                 continue
@@ -164,18 +169,18 @@ def _service(catalog: Catalog, registry: Registry, text: str) -> tuple[str, ...]
     if tables:
         raise Ambiguous(
             f"{text!r} is a feature service and the table {tables[0]}",
-            hint=f"write {tables[0]} for the table; for the service, give store.service({text!r})",
+            hint=f"write {tables[0]} for the table; give store.service({text!r}), or the service another name",
             candidates=[text, *tables],
         )
     return tuple(service.features)
 
 
-def _about(catalog: Catalog, asked: dict[TableName, _Asked], reference: Reference) -> _Asked:
+def _about(catalog: Catalog, asked: dict[TableName, _Asked], name: TableName, reference: Reference) -> _Asked:
     """Find the table of a reference, at the version that the references before it settled."""
-    name = catalog.name_of(reference)
     about = asked.get(name)
     if about is None:
-        about = asked[name] = _Asked(str(reference), reference.version, *catalog.resolve(reference))
+        found = catalog.resolve(reference._replace(group=name.group))
+        about = asked[name] = _Asked(str(reference), reference.version, *found)
     elif about.version != reference.version:
         raise InvalidInputError(
             f"{about.first} and {reference} ask for one table at two versions",

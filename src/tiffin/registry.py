@@ -9,7 +9,7 @@ from pathlib import Path
 import msgspec
 
 from tiffin.errors import ConflictError, CorruptData, InUse, InvalidName, ServiceNotFound, StorageError, did_you_mean
-from tiffin.files import FileSystem, contained, make_folders, publish, sweep, translated, write_durably
+from tiffin.files import FileSystem, Stat, contained, make_folders, publish, sweep, translated, write_durably
 from tiffin.schema.names import Reference, TableName, check_part, is_part, parse_reference
 
 _SUFFIX = ".json"
@@ -102,6 +102,12 @@ class Registry:
                 raise self._not_found(name)
             text = bytes(self._fs.read(path))
         return _decode(text, name, path)
+
+    def edition(self, name: str) -> Stat | None:
+        """Return what is another whenever a service is saved anew, without reading it; None if there is none."""
+        path = self._folder / f"{check_part(name, 'service')}{_SUFFIX}"
+        with translated(path, doing="look at"):
+            return self._fs.stat(path)
 
     def drop(self, name: str) -> None:
         """Remove a service, even a damaged one.

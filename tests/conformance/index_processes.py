@@ -6,6 +6,7 @@ import os
 import threading
 import time
 from collections.abc import Iterator
+from multiprocessing.synchronize import Barrier
 from pathlib import Path
 
 from conformance.indexes import Place, Row, contents, head_of, in_batches, key_of, row_of, rows_of
@@ -26,10 +27,11 @@ def read_while(place: Place, table: str, count: int, stop: Path, report: Path) -
     report.write_text(str(reads))
 
 
-def apply_many(place: Place, table: str, times: int, report: Path) -> None:
+def apply_many(place: Place, table: str, times: int, together: Barrier, report: Path) -> None:
     """Raise the version of the head a number of times, each time with a new entity and the same old one."""
     index = place.open()
     raised = 0
+    together.wait(30)
     while raised < times:
         head = index.head(table)
         assert head is not None
@@ -52,8 +54,19 @@ def load_slowly(place: Place, table: str, version: int, count: int, report: Path
     place.open().load(table, head_of(version), batches)
 
 
-def write_after(place: Place, table: str, gate: Path, report: Path) -> None:
-    """Read an index that is reset meanwhile, then write to the new one: not with what was read before."""
+def follow_a_reset(place: Place, table: str, gate: Path, report: Path) -> None:
+    """Read an index that is reset meanwhile, until the new one is seen; report when it was read first."""
+    index = place.open()
+    assert index.head(table) == head_of(1)
+    report.touch()
+    while not gate.exists():
+        time.sleep(0.001)
+    while index.head(table) != head_of(7):
+        time.sleep(0.001)
+
+
+def write_after_a_reset(place: Place, table: str, gate: Path, report: Path) -> None:
+    """Read an index that is reset meanwhile, then write: to the new one, and not with what was read before."""
     index = place.open()
     before = index.head(table)
     assert before == head_of(1)
@@ -61,8 +74,6 @@ def write_after(place: Place, table: str, gate: Path, report: Path) -> None:
     while not gate.exists():
         time.sleep(0.001)
     assert not index.apply(table, before, head_of(2), rows_of(1, 2), [])
-    while index.head(table) != head_of(7):
-        time.sleep(0.001)
     assert index.apply(table, head_of(7), head_of(8), [], [])
 
 

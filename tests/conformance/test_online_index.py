@@ -10,7 +10,14 @@ from typing import Any
 
 import pytest
 
-from conformance.index_processes import apply_many, fork_with_it_open, load_slowly, read_while, write_after
+from conformance.index_processes import (
+    apply_many,
+    follow_a_reset,
+    fork_with_it_open,
+    load_slowly,
+    read_while,
+    write_after_a_reset,
+)
 from conformance.indexes import (
     ALL,
     PROCESSES,
@@ -347,7 +354,7 @@ class TestProcesses:
     def test_readers_see_the_old_rows_or_the_new_never_a_mix(self, place: Place, tmp_path: Path):
         index, stop, report = place.open(), tmp_path / "stop", tmp_path / "report"
         load(index, 0, 200)
-        reader = PROCESSES.Process(target=read_while, args=(place, TABLE, 200, stop, report))
+        reader = PROCESSES.Process(daemon=True, target=read_while, args=(place, TABLE, 200, stop, report))
         reader.start()
         version = 0
         while version < 40 or (reader.is_alive() and not report.exists()):
@@ -367,20 +374,24 @@ class TestProcesses:
         index = place.open()
         load(index, 0, 10)
         reports = [tmp_path / "one", tmp_path / "two"]
-        writers = [PROCESSES.Process(target=apply_many, args=(place, TABLE, 50, report)) for report in reports]
+        together = PROCESSES.Barrier(2)
+        writers = [
+            PROCESSES.Process(daemon=True, target=apply_many, args=(place, TABLE, 100, together, report))
+            for report in reports
+        ]
         for writer in writers:
             writer.start()
         for writer in writers:
             writer.join(60)
             assert writer.exitcode == 0
-        assert [int(report.read_text()) for report in reports] == [50, 50]
-        assert contents(index, TABLE, [0]) == (100, [100])
-        assert index.count(TABLE) == 110
+        assert [int(report.read_text()) for report in reports] == [100, 100]
+        assert contents(index, TABLE, [0]) == (200, [200])
+        assert index.count(TABLE) == 210
 
     def test_a_load_goes_on_after_its_process_was_killed(self, place: Place, tmp_path: Path):
         index, report, begun = place.open(), tmp_path / "report", []
         load(index, 1, 50)
-        loader = PROCESSES.Process(target=load_slowly, args=(place, TABLE, 2, 400, report))
+        loader = PROCESSES.Process(daemon=True, target=load_slowly, args=(place, TABLE, 2, 400, report))
         loader.start()
         while not report.exists():
             assert loader.is_alive()
@@ -392,24 +403,25 @@ class TestProcesses:
         assert contents(index, TABLE, range(400)) == (2, [2] * 400)
         assert index.count(TABLE) == 400
 
-    def test_a_reset_is_seen_by_those_who_have_it_open(self, place: Place, tmp_path: Path):
+    @pytest.mark.parametrize("work", [follow_a_reset, write_after_a_reset])
+    def test_a_reset_is_seen_by_those_who_have_it_open(self, place: Place, tmp_path: Path, work: Callable[..., None]):
         index, gate, report = place.open(), tmp_path / "gate", tmp_path / "report"
         load(index, 1, 10)
-        writer = PROCESSES.Process(target=write_after, args=(place, TABLE, gate, report))
-        writer.start()
+        other = PROCESSES.Process(daemon=True, target=work, args=(place, TABLE, gate, report))
+        other.start()
         while not report.exists():
-            assert writer.is_alive()
+            assert other.is_alive()
         index.reset()
         load(index, 7, 10)
         gate.touch()
-        writer.join(60)
-        assert writer.exitcode == 0
-        assert contents(index, TABLE, [0]) == (8, [7])
+        other.join(30)
+        assert other.exitcode == 0
+        assert contents(index, TABLE, [0]) == (8 if work is write_after_a_reset else 7, [7])
 
     def test_a_forked_child_reads_and_writes(self, place: Place):
         load(place.open(), 1, 10)
         # Not forked from here: Polars has threads.
-        parent = PROCESSES.Process(target=fork_with_it_open, args=(place, TABLE))
+        parent = PROCESSES.Process(daemon=True, target=fork_with_it_open, args=(place, TABLE))
         parent.start()
         parent.join(60)
         assert parent.exitcode == 0

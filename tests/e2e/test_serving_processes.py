@@ -80,15 +80,17 @@ def run(folder: Path, seconds: float) -> None:
         store.save("g/events", events(list(range(KEYS)), 0), entity="id", timestamp="ts", online=True)
         store.save("g/plain", plain(0), entity="id", online=True)
     logs = {name: folder / name for name in ("writer", "plan", "plain")}
-    workers = [PROCESSES.Process(target=write, args=(store_folder, logs["writer"], stop))]
+    workers = [PROCESSES.Process(daemon=True, target=write, args=(store_folder, logs["writer"], stop))]
     workers += [
-        PROCESSES.Process(target=read, args=(store_folder, logs[how], stop, how)) for how in ("plan", "plain")
+        PROCESSES.Process(daemon=True, target=read, args=(store_folder, logs[how], stop, how))
+        for how in ("plan", "plain")
     ]
     for worker in workers:
         worker.start()
     wait_for(lambda: all(notes(log) for log in logs.values()), "all to begin")
     end = time.monotonic() + seconds
-    wait_for(lambda: time.monotonic() > end or not all(worker.is_alive() for worker in workers), "the time", 2 * seconds)
+    are_done = lambda: time.monotonic() > end or not all(worker.is_alive() for worker in workers)  # noqa: E731
+    wait_for(are_done, "the time to pass", 2 * seconds)
     stop.touch()
     for worker in workers:
         worker.join(60)

@@ -172,7 +172,9 @@ class TestLimits:
     def test_a_file_larger_than_the_limit_is_refused_and_the_old_data_whole(self, tmp_path: Path):
         store = tiffin.FeatureStore(tmp_path / "store")
         store.save(TABLE, frame(10))
-        process = PROCESSES.Process(target=save_large_with_small_limit, args=(tmp_path / "store", tmp_path / "log"))
+        process = PROCESSES.Process(
+            daemon=True, target=save_large_with_small_limit, args=(tmp_path / "store", tmp_path / "log")
+        )
         process.start()
         process.join(60)
         assert process.exitcode == 0

@@ -32,7 +32,7 @@ def wait_for(condition: Callable[[], bool], what: str, seconds: float = 60) -> N
 def killed_round(folder: Path, log: Path, seed: int) -> None:
     """Start a writer, and kill it at a random moment after it has begun, or after its first save."""
     awaited = "saved" if seed % 2 else "begin"
-    writer = PROCESSES.Process(target=save_many, args=(folder, log, seed, PLAN))
+    writer = PROCESSES.Process(daemon=True, target=save_many, args=(folder, log, seed, PLAN))
     writer.start()
     wait_for(lambda: any(line["event"] == awaited for line in notes(log)), "the writer to begin")
     # Not waiting for anything: this is the random moment.
@@ -45,7 +45,9 @@ def kill_many(folder: Path, rounds: int) -> str:
     """Kill writers beside two readers; return the figures."""
     store_folder, stop, seen = folder / "store", folder / "stop", folder / "seen"
     ledgers = {table: Ledger() for table in TABLES}
-    readers = [PROCESSES.Process(target=read_until, args=(store_folder, seen, stop, TABLES)) for _ in range(2)]
+    readers = [
+        PROCESSES.Process(daemon=True, target=read_until, args=(store_folder, seen, stop, TABLES)) for _ in range(2)
+    ]
     for reader in readers:
         reader.start()
     expected: dict[tuple[str, int], dict[int, int]] = {}

@@ -23,7 +23,7 @@ SETTINGS = {"checkpoint_every": 10, "compact_files": 8}
 
 def run_all(target: Callable[..., None], arguments: list[tuple[Any, ...]]) -> None:
     """Run processes side by side, and wait until all have come to their end."""
-    processes = [PROCESSES.Process(target=target, args=given) for given in arguments]
+    processes = [PROCESSES.Process(daemon=True, target=target, args=given) for given in arguments]
     for process in processes:
         process.start()
     for process in processes:
@@ -168,8 +168,8 @@ class TestManyWriters:
         save_one(store, Notes(tmp_path / "log"), TABLE, "append", 0, 0)
         folder, log, saves = Path(store.describe(TABLE).path), tmp_path / "log", 15
         both = [
-            PROCESSES.Process(target=append_by_delta_rs, args=(folder, log, 1, saves)),
-            PROCESSES.Process(target=append_beside, args=(tmp_path / "store", log, 2, saves)),
+            PROCESSES.Process(daemon=True, target=append_by_delta_rs, args=(folder, log, 1, saves)),
+            PROCESSES.Process(daemon=True, target=append_beside, args=(tmp_path / "store", log, 2, saves)),
         ]
         for process in both:
             process.start()

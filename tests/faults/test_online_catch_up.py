@@ -143,9 +143,9 @@ def test_a_process_killed_while_it_fills_the_index_is_followed_by_one_that_goes_
     keys = random.Random(0).sample(range(ENTITIES), ENTITIES)
     store.save("g/t", frame(7, keys), entity="id", timestamp="ts")
     for stop in (2, 4):
-        filler = PROCESSES.Process(target=fill, args=(folder, log))
+        filler = PROCESSES.Process(daemon=True, target=fill, args=(folder, log))
         filler.start()
-        wait_for(lambda stop=stop: len(notes(log)) > stop or not filler.is_alive(), "the filling to begin")
+        wait_for(lambda stop=stop: len(notes(log)) > stop, "the filling to begin")
         filler.kill()
         filler.join()
     store = tiffin.FeatureStore(folder, disk_cache_bytes=0)
@@ -158,7 +158,7 @@ def test_a_process_killed_while_it_fills_the_index_is_followed_by_one_that_goes_
 @pytest.mark.parametrize("seed", range(4))
 def test_what_was_pushed_before_a_kill_is_online_after_it(tmp_path: Path, seed: int):
     folder, log = tmp_path / "store", tmp_path / "log"
-    pusher = PROCESSES.Process(target=push_all, args=(folder, log))
+    pusher = PROCESSES.Process(daemon=True, target=push_all, args=(folder, log))
     pusher.start()
     wait_for(lambda: len(notes(log)) > 3, "some pushes")
     # Not waiting for anything: this is the random moment.

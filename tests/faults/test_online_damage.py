@@ -44,23 +44,22 @@ def damaged(tmp_path: Path, kind: str, count: int, seed: int) -> str:
         assert done.returncode < 0, done.stderr
         assert "looked up" in lines[-1], f"a look-up killed the process: {done.stderr}"
         died.append(lines[-1]["looked up"])
-        assert died.count(died[-1]) <= 2, f"it died of the same damage three times: {done.stderr}"
+        assert died.count(died[-1]) == 1, f"it died of the same damage twice: {done.stderr}"
     assert sum("end" in line for line in lines) == count
     outcomes = sum((Counter(line.get("outcome", {})) for line in lines), Counter())
     assert outcomes["wrong"] == 0
     assert outcomes["damaged"] > 0
     assert outcomes["refused"] > 0
     assert outcomes["outdated"] <= max(1, MOST_OUTDATED * outcomes["right"])
-    times = Counter(Counter(died).values())
-    return f"{count} {kind}: {dict(outcomes)}; {times[1]} killed a process that wrote, {times[2]} did so twice"
+    return f"{count} {kind}: {dict(outcomes)}; {len(died)} killed a process that wrote, none did so twice"
 
 
 class TestDamagedBytes:
     def test_flipped_bits_give_no_wrong_value(self, tmp_path: Path, figure: Callable[[str], None]):
-        figure(damaged(tmp_path, "flips", 250, 1))
+        figure(damaged(tmp_path, "flips", 120, 1))
 
     def test_overwritten_pages_give_no_wrong_value(self, tmp_path: Path, figure: Callable[[str], None]):
-        figure(damaged(tmp_path, "scribbles", 60, 1))
+        figure(damaged(tmp_path, "scribbles", 40, 1))
 
     @pytest.mark.slow
     @pytest.mark.timeout(1200)

@@ -82,7 +82,7 @@ def save_unsynced(folder: Path, log: Path, seed: int, plan: dict[str, object]) -
 def save_until_cut(disk: Disk, log: Path, seed: int, seconds: float, target: Callable[..., None]) -> None:
     """Let a process save for some time, cut the power, and start the machine again."""
     folder = disk.mount_point / "store"
-    writer = PROCESSES.Process(target=target, args=(folder, log, seed, PLAN))
+    writer = PROCESSES.Process(daemon=True, target=target, args=(folder, log, seed, PLAN))
     writer.start()
     wait_for(lambda: any(line["event"] == "saved" for line in notes(log)), "the writer to save")
     # Not waiting for anything: this is how long it writes. ext4 writes its journal every five seconds.

@@ -32,7 +32,10 @@ def churn(folder: Path, log_path: Path, rounds: int) -> None:
 
 def read_beside(folder: Path, rounds: int) -> str:
     stop, seen = folder / "stop", folder / "seen"
-    readers = [PROCESSES.Process(target=read_until, args=(folder / "store", seen, stop, [TABLE])) for _ in range(2)]
+    readers = [
+        PROCESSES.Process(daemon=True, target=read_until, args=(folder / "store", seen, stop, [TABLE]))
+        for _ in range(2)
+    ]
     for reader in readers:
         reader.start()
     run_all(churn, [(folder / "store", folder / "log", rounds)])
@@ -79,7 +82,7 @@ class TestFreshness:
         self, tmp_path: Path, figure: Callable[[str], None]
     ):
         here, there = PROCESSES.Pipe()
-        writer = PROCESSES.Process(target=obey, args=(tmp_path, there))
+        writer = PROCESSES.Process(daemon=True, target=obey, args=(tmp_path, there))
         writer.start()
         store, rounds = tiffin.FeatureStore(tmp_path), 200
 

@@ -75,7 +75,7 @@ def fits(value: Any, dtype: pl.DataType) -> bool:
         case pl.Datetime() | pl.Duration() | pl.Date():
             return value % unit_of(dtype) == 0 and -(2**63) <= value // unit_of(dtype) < 2**63
         case pl.Float32() | pl.Float64():
-            return abs(value) <= 2 ** (24 if dtype == pl.Float32() else 53)
+            return abs(value) < 2 ** (24 if dtype == pl.Float32() else 53)
         case pl.Decimal():
             return Decimal(value) * 10**dtype.scale % 1 == 0 and abs(value) < 10 ** (dtype.precision - dtype.scale)
         case pl.UInt8() | pl.UInt16() | pl.UInt32() | pl.UInt64():

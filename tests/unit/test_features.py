@@ -118,3 +118,11 @@ def test_a_name_that_is_a_service_and_a_table_is_ambiguous(store, ask):
         ask("taste")
     assert seen(ask(service)) == seen(ask("user/ratings:mean"))
     assert seen(ask(["taste"])) == seen(ask("user/taste"))
+
+
+def test_tables_are_looked_through_once_for_each_name_not_for_each_feature(ask, store, monkeypatch):
+    looks = []
+    names = store._catalog.names
+    monkeypatch.setattr(store._catalog, "names", lambda: looks.append(1) or names())
+    ask(["user/ratings:mean", "taste:genre", "taste:genre", "taste"])
+    assert len(looks) == 1

@@ -265,3 +265,21 @@ def test_a_default_stays_when_its_column_is_widened_by_an_append(store):
     store.save("user/n", ratings(), mode="append")
     described = {column.name: (column.dtype, column.default) for column in store.describe("user/n").columns}
     assert described["count"] == ("Int64", 5)
+
+
+@pytest.mark.parametrize("listed", [iter, tuple, dict.fromkeys])
+def test_references_may_come_in_any_collection(store, listed):
+    made = store.create_service("ranker", listed(["user/ratings:mean", "movie/stats"]))
+    assert made.features == ("user/ratings:mean", "movie/stats")
+    assert store.service("ranker") == made
+
+
+def test_a_service_can_be_saved_by_another_name(store):
+    first = store.create_service("ranker", ["ratings:mean"])
+    assert store.create_service("copy", first).features == first.features
+
+
+def test_a_description_that_cannot_be_written_is_refused(store):
+    with pytest.raises(InvalidInputError, match="description"):
+        store.create_service("ranker", ["ratings"], description="half \ud800")
+    assert store.services() == []

@@ -485,6 +485,7 @@ def test_infinite_values_and_nan_are_values(store):
     [
         {"entity": 5}, {"entity": [1]}, {"timestamp": 5}, {"ttl": 5, "timestamp": "id"}, {"partition_by": 5},
         {"message": "x" * 20_000}, {"message": 5}, {"description": 5}, {"expected_version": "1"},
+        {"message": "half \ud800"}, {"description": "half \ud800"},
     ],
     ids=str,
 )  # fmt: skip
@@ -493,6 +494,20 @@ def test_an_argument_of_the_wrong_kind_is_named(store, said):
         store.save("g/t", rows(1), **said)
     assert next(iter(said)) in error.value.message
     assert error.value.hint
+
+
+def test_an_input_that_cannot_be_written_is_refused_before_anything_is(store):
+    with pytest.raises(InvalidInputError, match="input"):
+        store.save("g/t", rows(1), inputs=["half \ud800"])
+    assert store.tables() == []
+
+
+@pytest.mark.parametrize("message", [5, "x" * 20_000])
+def test_a_restore_takes_no_message_that_a_save_does_not(store, message):
+    store.save("g/t", rows(1))
+    with pytest.raises(InvalidInputError, match="message"):
+        store.restore("g/t", 0, message=message)
+    assert store.history("g/t")[0].version == 0
 
 
 @pytest.mark.parametrize(

@@ -280,7 +280,7 @@ def test_a_damaged_spine_is_told(kept):
     (file,) = (kept.path / "registry" / "training_sets" / "a").glob("*.parquet")
     file.write_bytes(file.read_bytes()[:-7])
     with tiffin.FeatureStore(kept.path) as reopened:
-        assert "the training set itself is damaged" in str(refusal(reopened))
+        assert "training set 'a' is damaged" in str(refusal(reopened))
 
 
 def test_a_damaged_lock_is_told_and_stops_vacuums_until_the_set_is_dropped(kept):
@@ -289,7 +289,7 @@ def test_a_damaged_lock_is_told_and_stops_vacuums_until_the_set_is_dropped(kept)
     log.write_bytes(log.read_bytes().replace(b'\\"ttl\\"', b'\\"ttx\\"'))
     kept.save("user/ratings", ratings(4.0))
     with tiffin.FeatureStore(kept.path) as reopened:
-        assert "the training set itself is damaged" in str(refusal(reopened))
+        assert "training set 'a' is damaged" in str(refusal(reopened))
         with pytest.raises(CorruptData):
             reopened.vacuum("user/ratings", keep_versions=1)
         assert reopened.read("user/ratings@0").shape == (3, 3)
@@ -321,3 +321,21 @@ def test_columns_whose_values_differ_are_named(kept, monkeypatch):
     monkeypatch.setattr(joining, "join", wrong)
     (problem,) = refusal(kept).context["problems"]
     assert problem == "the values of mean (user/ratings@0:mean) differ"
+
+
+def test_an_examination_names_a_damaged_training_set(kept):
+    assert kept.examine() == []
+    (file,) = (kept.path / "registry" / "training_sets" / "a").glob("*.parquet")
+    file.write_bytes(file.read_bytes()[:-7])
+    with tiffin.FeatureStore(kept.path) as reopened:
+        (finding,) = reopened.examine()
+    assert (finding.kind, finding.table) == ("corrupt", "training_sets/a")
+    assert "training set 'a' is damaged" in finding.what
+
+
+def test_the_error_of_a_damaged_lock_says_which_set_to_drop(kept):
+    log = kept.path / "registry" / "training_sets" / "a" / "_delta_log" / f"{0:020}.json"
+    log.write_bytes(log.read_bytes().replace(b"column_hashes", b"column_hashez"))
+    with tiffin.FeatureStore(kept.path) as reopened, pytest.raises(CorruptData, match="training set 'a'") as error:
+        reopened.training_sets()
+    assert "drop the training set" in error.value.hint

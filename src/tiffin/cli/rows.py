@@ -140,7 +140,7 @@ def save(
                 dtypes="compact" if compact_dtypes else "exact",
                 expected_version=expected_version,
                 message=message,
-                inputs=inputs or ([] if file == STREAM else [file]),
+                inputs=inputs or ([] if file == STREAM else [words.printable(file)]),
                 force=force,
             )
         run.answer(commit, saved(commit))

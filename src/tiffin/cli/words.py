@@ -1,5 +1,6 @@
 """Numbers, sizes and times as people read them."""
 
+import os
 from datetime import datetime, timedelta
 
 _UNITS = ("B", "kB", "MB", "GB", "TB")
@@ -59,6 +60,11 @@ def span(duration: timedelta) -> str:
         number, left = divmod(left, length)
         written += f"{number}{unit}" if number else ""
     return written or "0s"
+
+
+def printable(path: str) -> str:
+    """Write a file's name, whatever its bytes; those that are no UTF-8 as a sign that says so."""
+    return os.fsencode(path).decode(errors="replace")
 
 
 def clock(moment: datetime) -> str:

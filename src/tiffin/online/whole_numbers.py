@@ -147,7 +147,8 @@ def _units(scale: int) -> Callable[[Any], int | None]:
             raise TypeError
         try:
             return int(Decimal(value).scaleb(scale, _EXACTLY).quantize(Decimal(1), context=_EXACTLY))
-        except (Inexact, InvalidOperation):
+        except (Inexact, InvalidOperation, ValueError):
+            # Finer or longer than the column's numbers, or no number at all.
             return None
 
     return count

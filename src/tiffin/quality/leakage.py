@@ -57,8 +57,10 @@ class Limits:
                 raise InvalidInputError(f"{name} is {value!r}", hint="give a number from 0 to 1")
         for name, least in (("sample", 1), ("seed", 0)):
             value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int) or value < least:
-                raise InvalidInputError(f"{name} is {value!r}", hint=f"give a whole number of at least {least}")
+            if isinstance(value, bool) or not isinstance(value, int) or not least <= value < 1 << 63:
+                raise InvalidInputError(
+                    f"{name} is {value!r}", hint=f"give a whole number of at least {least}, and less than 2**63"
+                )
 
 
 def check_leakage(labelled: Labelled, wanted: Sequence[Wanted], limits: Limits) -> LeakageReport:
@@ -104,7 +106,7 @@ def _label(labelled: Labelled) -> pl.Series:
     frame, name = labelled.spine.frame, labelled.label
     if name not in frame.columns:
         raise InvalidInputError(
-            f"the spine has no column {name!r} for the label", hint=did_you_mean(name, frame.columns)
+            f"the spine has no column {name!r} for the label", hint=did_you_mean(str(name), frame.columns)
         )
     values = frame[name]
     values = values.fill_nan(None) if values.dtype.is_float() else values

@@ -17,6 +17,7 @@ from tiffin.schema.compatibility import common_dtype
 from tiffin.tables.state import State
 from tiffin.training import joining
 from tiffin.training.spine import Spine
+from tiffin.training.units import time_limits
 
 _MOMENT = pl.Datetime("us", "UTC")
 _END_OF_TIME = pl.datetime(9999, 12, 31, 23, 59, 59, 999_999, time_zone="UTC")
@@ -211,10 +212,8 @@ def at_version(lookup: Lookup, state: State, rows: pl.Series) -> pl.DataFrame:
 
 
 def moments(times: pl.Series) -> pl.Series:
-    """Bring times to whole microseconds in UTC: a date is its midnight, a time without a zone is UTC."""
-    zone = times.dtype.time_zone if isinstance(times.dtype, pl.Datetime) else None
-    whole = times.cast(pl.Datetime("us", zone))
-    return whole.dt.convert_time_zone("UTC") if zone else whole.dt.replace_time_zone("UTC")
+    """Bring times to whole microseconds in UTC, rounded down: a date is its midnight, one without a zone is UTC."""
+    return time_limits(times, f"column {times.name!r}")[0].cast(_MOMENT)
 
 
 def moment(time_ms: int) -> datetime:

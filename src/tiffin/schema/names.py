@@ -11,7 +11,7 @@ import re
 from functools import lru_cache
 from typing import NamedTuple
 
-from tiffin.errors import InvalidName
+from tiffin.errors import InvalidInputError, InvalidName
 
 _PART = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]{0,127}")
 _RESERVED_ON_WINDOWS = frozenset(
@@ -46,6 +46,32 @@ def check_part(text: str, what: str) -> str:
             hint="a store must be readable wherever its folder is carried: choose another name",
             name=text,
         )
+    return text
+
+
+def check_text(text: str, what: str) -> str:
+    """Check a text that people wrote, a message or a description; return it.
+
+    Parameters
+    ----------
+    text : str
+        As the caller gave it.
+    what : str
+        What it is, for the message.
+
+    Raises
+    ------
+    InvalidInputError
+        If it is no text, or holds what UTF-8 has no bytes for: half a character, or a byte that was none.
+    """
+    if not isinstance(text, str):
+        raise InvalidInputError(f"{what} is {text!r}", hint="describe it in words")
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise InvalidInputError(
+            f"{what} holds {text[error.start]!a}, which is no character", hint="write it in UTF-8"
+        ) from error
     return text
 
 

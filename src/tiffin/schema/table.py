@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import timedelta
+from functools import cached_property
 from typing import Any
 
 import msgspec
@@ -37,8 +38,11 @@ class Column(msgspec.Struct, frozen=True):
     """Answers for a value that is missing, where features are asked for; None if nothing does."""
 
 
-class TableSpec(msgspec.Struct, frozen=True):
-    """Everything a table declares about itself."""
+class TableSpec(msgspec.Struct, frozen=True, dict=True):
+    """Everything a table declares about itself.
+
+    What follows from the fields is worked out once: a table may have thousands of columns, and be asked for each.
+    """
 
     columns: tuple[Column, ...]
     entity: tuple[str, ...] = ()
@@ -51,33 +55,33 @@ class TableSpec(msgspec.Struct, frozen=True):
     online: bool = False
     """Whether the online index holds the table's newest rows."""
 
-    @property
+    @cached_property
     def names(self) -> list[str]:
         """Names of all columns, in order."""
         return [column.name for column in self.columns]
 
-    @property
+    @cached_property
     def features(self) -> list[str]:
         """Names of the columns that are neither keys nor times."""
         keys = {*self.entity, self.timestamp, self.created}
         return [column.name for column in self.columns if column.name not in keys]
 
-    @property
+    @cached_property
     def dtypes(self) -> dict[str, pl.DataType]:
         """Dtype of each column, as the table's users see it."""
         return {column.name: column.dtype for column in self.columns}
 
-    @property
+    @cached_property
     def stored(self) -> dict[str, pl.DataType]:
         """Dtype of each column as it lies in the Parquet files."""
         return {column.name: dtypes.stored_dtype(column.dtype) for column in self.columns}
 
-    @property
+    @cached_property
     def origins(self) -> dict[str, str]:
         """Origin of each column that has one."""
         return {column.name: column.origin for column in self.columns if column.origin}
 
-    @property
+    @cached_property
     def defaults(self) -> dict[str, Default]:
         """Default of each feature that has one, of the same kind as the column's values."""
         return {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Any, NamedTuple
@@ -48,7 +49,8 @@ class Shape(NamedTuple):
     """For each feature, which of the tables it is of, and where it stands in the rows of that table."""
 
 
-class Found(NamedTuple):
+@dataclass(slots=True)
+class Found:
     """What one table has of the entities."""
 
     rows: Sequence[Row | None]
@@ -162,8 +164,8 @@ class OnlineAnswer:
 
     def _status(self, name: str) -> list[Status]:
         table, place = self._shape.sources[name]
-        rows, oldest, _ = self._found[table]
-        return [_status(row, oldest, place) for row in rows]
+        found = self._found[table]
+        return [_status(row, found.oldest, place) for row in found.rows]
 
 
 def _status(row: Row | None, oldest: int | None, place: int) -> Status:

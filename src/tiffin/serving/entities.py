@@ -1,4 +1,4 @@
-"""The entities that a caller asks about, in whichever form they come, as one list of values for each entity column."""
+"""The entities that a caller asks about, in whichever form they come, as a list of values for each entity column."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from tiffin.frames import ingest
 MOST_ROWS = 100_000
 """Entities that one call may ask about."""
 
-Columns = list[list[Any]]
+Columns = dict[str, list[Any]]
+"""The values of each entity column."""
 
 _HINT = "give a list of dicts, a dict of lists, or a frame, with a value for each entity column"
 
@@ -28,7 +29,7 @@ class Intake:
 
     def __init__(self, names: Sequence[str]) -> None:
         self.names = tuple(names)
-        self._getters = [itemgetter(name) for name in names]
+        self._getters = [(name, itemgetter(name)) for name in names]
 
     def columns(self, rows: Any) -> tuple[int, Columns]:
         """Return the values of each entity column.
@@ -40,8 +41,8 @@ class Intake:
 
         Returns
         -------
-        tuple of int, list of list
-            How many entities, and the values of each column.
+        tuple of int, dict of str to list
+            How many entities, and the values of each column: a new dict.
 
         Raises
         ------
@@ -53,7 +54,7 @@ class Intake:
         if type(rows) is list:
             count = len(rows)
             try:
-                columns = [list(map(getter, rows)) for getter in self._getters]
+                columns = {name: list(map(getter, rows)) for name, getter in self._getters}
                 # Each has all entity columns: so none has another.
                 fits = sum(map(len, rows)) == count * len(columns)
             except (KeyError, TypeError, IndexError):
@@ -79,7 +80,7 @@ class Intake:
                     raise InvalidInputError(f"column {name!r} of the entities is {values!r}, not a list", hint=_HINT)
         frame = ingest(rows).frame
         self._check_columns(frame.columns, "the entities")
-        return frame.height, [frame.get_column(name).to_list() for name in self.names]
+        return frame.height, {name: frame.get_column(name).to_list() for name in self.names}
 
     def _refuse(self, rows: Sequence[Any]) -> None:
         """Say which row is no entity."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -29,11 +29,9 @@ class Part:
         How the rows lie in the index.
     head : Head
         What the index said of the table when its rows lay like that.
-    entity : sequence of str
-        The entity columns of the whole answer.
     """
 
-    def __init__(self, wanted: Wanted, layout: Layout, head: Head, entity: Sequence[str]) -> None:
+    def __init__(self, wanted: Wanted, layout: Layout, head: Head) -> None:
         spec = wanted.state.spec
         self.id = wanted.state.metadata.id
         self.head = encode_head(head)
@@ -44,7 +42,7 @@ class Part:
             (name, order.index(feature) + 1) for name, feature in zip(wanted.names, wanted.features, strict=True)
         ]
         """For each feature its name in the answer, and where it stands in a row."""
-        self._columns = [entity.index(name) for name in spec.entity]
+        self._entity = spec.entity
         self._encode = layout.keys.encode_one if layout.keys else None
         self._codec = layout.rows
         self._ttl_us = None if spec.ttl is None else spec.ttl // _MICROSECOND
@@ -76,11 +74,16 @@ class Part:
         if self._encode is None:
             return [NO_ENTITY] * count
         try:
-            keys = list(map(self._encode, zip(*[columns[place] for place in self._columns], strict=True)))
+            keys = list(map(self._encode, self._entities(columns)))
         except InvalidInputError:
             self._refuse(columns)
             raise
         return keys if None not in keys else [key or _NOWHERE for key in keys]  # type: ignore[return-value]
+
+    def _entities(self, columns: Columns) -> Iterator[tuple[Any, ...]]:
+        names = self._entity
+        # Nearly all entities have one column.
+        return zip(columns[names[0]]) if len(names) == 1 else zip(*[columns[name] for name in names], strict=True)
 
     def answer(self, keys: Sequence[bytes], known: Rows, moment: int, answer: dict[str, list[Any]]) -> Found:
         """Put the values of this table's features into an answer.
@@ -121,7 +124,7 @@ class Part:
 
     def _by_place(self, found: Found) -> list[tuple[Any, ...]]:
         """Gather the values that stand at the same place of the rows; nulls where there is none, or one too old."""
-        blank, (rows, oldest, _) = self._blank, found
+        blank, rows, oldest = self._blank, found.rows, found.oldest
         if not rows:
             return [()] * len(blank)
         if oldest is None:
@@ -133,7 +136,7 @@ class Part:
     def _refuse(self, columns: Columns) -> None:
         """Say in which row the value is that cannot be a key."""
         assert self._encode is not None
-        for number, entity in enumerate(zip(*[columns[place] for place in self._columns], strict=True)):
+        for number, entity in enumerate(self._entities(columns)):
             try:
                 self._encode(entity)
             except InvalidInputError as error:

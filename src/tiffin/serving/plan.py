@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
@@ -11,7 +11,7 @@ from tiffin.errors import CommitConflict, IndexDamaged, InvalidInputError
 from tiffin.features import Features, Wanted, answer_names, references, resolve
 from tiffin.materialize import Materializer
 from tiffin.materialize import layout as layouts
-from tiffin.registry import Registry
+from tiffin.registry import Registry, Service
 from tiffin.serving.answer import Column, OnlineAnswer, Shape
 from tiffin.serving.entities import Intake
 from tiffin.serving.part import Part
@@ -19,6 +19,8 @@ from tiffin.tables.catalog import Catalog
 
 _ATTEMPTS = 20
 _MOST_PLANS = 256
+_PUNCTUATION = frozenset("/:@")
+"""What tells a reference from the name of a service."""
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 
@@ -47,7 +49,7 @@ class Plans:
         self.catalog = catalog
         self.registry = registry
         self.materializer = materializer
-        self._known: dict[tuple[tuple[str, ...], bool], OnlinePlan] = {}
+        self._known: dict[tuple[Hashable, bool], OnlinePlan] = {}
 
     def prepare(self, features: Features, *, full_feature_names: bool = False) -> OnlinePlan:
         """Find out what a list of features takes; see `FeatureStore.prepare`."""
@@ -55,17 +57,25 @@ class Plans:
 
     def recall(self, features: Features, *, full_feature_names: bool = False) -> OnlinePlan:
         """Return the plan of a list of features, which is made when it is first asked for."""
-        # What a name stands for may have changed since.
-        asked = (*features,) if isinstance(features, list) else references(self.catalog, self.registry, features)
+        question = (self._question(features), full_feature_names)
         try:
-            return self._known[asked, full_feature_names]
+            return self._known[question]
         except (KeyError, TypeError):
-            # Something else than texts is refused here.
+            # Not known, or no features at all, which is refused here.
             plan = self.prepare(features, full_feature_names=full_feature_names)
         if len(self._known) >= _MOST_PLANS:
             self._known.clear()
-        self._known[asked, full_feature_names] = plan
+        self._known[question] = plan
         return plan
+
+    def _question(self, features: Features) -> Hashable:
+        """Return what is the same as long as features mean the same."""
+        if isinstance(features, list):
+            return (*features,)
+        if isinstance(features, str) and not _PUNCTUATION.intersection(features):
+            # It may be the name of a service, which may have been saved anew since.
+            return features, self.registry.edition(features)
+        return features if isinstance(features, str | Service) else references(self.catalog, self.registry, features)
 
 
 class OnlinePlan:
@@ -144,15 +154,16 @@ class OnlinePlan:
     def _ask(self, made: _Made, entity_rows: Any, moment: int) -> OnlineAnswer | None:
         """Ask the index; None if it knows the tables otherwise than the plan does."""
         shape, parts = made
-        count, entities = shape.intake.columns(entity_rows)
-        wanted = [(part.id, part.keys(entities, count)) for part in parts]
-        values: dict[str, Any] = dict(zip(shape.intake.names, entities, strict=True))
-        found = []
+        # The answer begins with the entity columns.
+        count, values = shape.intake.columns(entity_rows)
+        wanted = [(part.id, part.keys(values, count)) for part in parts]
         answers = self._plans.materializer.index.get_many(wanted)
-        for part, (_, keys), known in zip(parts, wanted, answers, strict=True):
+        found = []
+        for number, part in enumerate(parts):
+            known = answers[number]
             if known.head != part.head and not part.follows(known.head):
                 return None
-            found.append(part.answer(keys, known, moment, values))
+            found.append(part.answer(wanted[number][1], known, moment, values))
         if len(parts) > 1:
             # The tables' features may have been asked for in turns.
             values = {name: values[name] for name in shape.columns}
@@ -166,12 +177,12 @@ class OnlinePlan:
                 plans.catalog, plans.registry, self.references, full_feature_names=self._full_feature_names
             )
             entity = _entity(wanted)
-            parts = [part for one in wanted if (part := self._part(one, entity)) is not None]
+            parts = [part for one in wanted if (part := self._part(one)) is not None]
             if len(parts) == len(wanted):
                 return _Made(_shape(wanted, parts, entity), tuple(parts))
         raise self._too_busy()
 
-    def _part(self, one: Wanted, entity: Sequence[str]) -> Part | None:
+    def _part(self, one: Wanted) -> Part | None:
         """Prepare one table's part; None if the table was changed meanwhile."""
         if one.pinned:
             raise InvalidInputError(
@@ -184,7 +195,7 @@ class OnlinePlan:
         layout = layouts.after(head, state) if head else None
         if head is None or layout is None or state.metadata != one.state.metadata:
             return None
-        return Part(one, layout, head, entity)
+        return Part(one, layout, head)
 
     def _too_busy(self) -> CommitConflict:
         return CommitConflict(

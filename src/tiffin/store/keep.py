@@ -120,10 +120,12 @@ class Keeping(Opened):
     def examine(self, reference: str | None = None) -> list[Finding]:
         """Check that every version can be read, every file is what was written, and every service finds its features.
 
+        Training sets are examined like tables: one is called `training_sets/<name>`.
+
         Parameters
         ----------
         reference : str, optional
-            `group/name`; all tables, and the feature services, if left out.
+            `group/name`; all tables, the training sets and the feature services, if left out.
 
         Returns
         -------
@@ -131,4 +133,6 @@ class Keeping(Opened):
             What is wrong, or was repaired when the store was opened; empty if all is well.
         """
         findings = [finding for table in self._named(reference) for finding in examine(table)]
-        return findings if reference else [*findings, *examine_services(self._catalog, self._registry)]
+        if reference:
+            return findings
+        return [*findings, *self._sets.examine(), *examine_services(self._catalog, self._registry)]

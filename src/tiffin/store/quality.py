@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import polars as pl
 
 from tiffin import frames
-from tiffin.features import Features, resolve
+from tiffin.features import Features, references, resolve
 from tiffin.quality.leakage import Limits, check_leakage
 from tiffin.quality.lookup import Labelled
 from tiffin.quality.report import LeakageReport
 from tiffin.store.opened import Opened
-from tiffin.training.frame import check_ttl, check_wanted
-from tiffin.training.spine import TIMESTAMP, Spine, given
+from tiffin.training.frame import Request, check_wanted
+from tiffin.training.spine import TIMESTAMP, Spine
 
 
 class Quality(Opened):
@@ -71,10 +71,19 @@ class Quality(Opened):
         InvalidInputError
             The spine has no such label, or as for `get_historical_features`.
         """
-        check_ttl(ttl)
-        wanted = resolve(self._catalog, self._registry, features, full_feature_names=True)
+        request = Request(
+            references=references(self._catalog, self._registry, features),
+            rows=frames.ingest(spine),
+            now=datetime.now(UTC),
+            timestamp=timestamp,
+            ttl=ttl,
+            known_at=known_at,
+            full_feature_names=True,
+        )
+        request.check()
+        wanted = resolve(self._catalog, self._registry, request.references, full_feature_names=True)
         check_wanted(wanted, known_at)
-        rows = given(frames.ingest(spine), wanted, timestamp, known_at)
+        rows = request.spine(wanted)
         labelled = Labelled(rows, label, rows.timestamp or _label_time(rows, label), ttl, self._reader)
         return check_leakage(labelled, wanted, Limits(same_time, auc, correlation, errors_avoided, sample, seed))
 

@@ -12,7 +12,7 @@ from tiffin import config, frames
 from tiffin.errors import CorruptData, InvalidInputError, OnlineUnavailable, StorageError
 from tiffin.schema.compatibility import Mode
 from tiffin.schema.defaults import Default
-from tiffin.schema.names import TableName
+from tiffin.schema.names import TableName, check_text
 from tiffin.schema.table import Column, Declaration
 from tiffin.store.opened import Opened, unpinned
 from tiffin.tables import saving, upkeep
@@ -108,10 +108,8 @@ class Saving(Opened):
             raise InvalidInputError(f"mode is {mode!r}", hint="choose overwrite, append or upsert")
         if dtypes not in {"exact", "compact"}:
             raise InvalidInputError(f"dtypes is {dtypes!r}", hint="choose exact or compact")
-        if not isinstance(message, str) or len(message) > _LONGEST_MESSAGE:
-            raise InvalidInputError(
-                f"message is no text of at most {_LONGEST_MESSAGE:,} characters", hint="say in a few words why"
-            )
+        if description is not None:
+            check_text(description, "description")
         if isinstance(expected_version, bool) or not isinstance(expected_version, int | None):
             raise InvalidInputError(
                 f"expected_version is {expected_version!r}", hint="give a whole number; -1 for no table yet"
@@ -129,7 +127,7 @@ class Saving(Opened):
             mode=mode,
             evolve=evolve,
             expected_version=expected_version,
-            note=saving.Note(message, config.author(os.environ), _inputs(inputs), narrowed),
+            note=_note(message, _inputs(inputs), narrowed),
         )
         before = target.log.latest()
         return self._after_commit(target, before, saving.save(target, request))
@@ -157,10 +155,10 @@ class Saving(Opened):
         InUse
             A feature service uses a column that the older version does not have; nothing was changed.
         """
+        note = _note(message or f"restored version {version}")
         table, latest = self._catalog.resolve(unpinned(reference))
         if not force:
             self._check_unused(table, latest, table.log.at(version).spec.names)
-        note = saving.Note(message or f"restored version {version}", config.author(os.environ))
         return self._after_commit(table, latest, upkeep.restore(table, version, note))
 
     def drop(self, reference: str, *, force: bool = False) -> None:
@@ -220,9 +218,19 @@ class Saving(Opened):
             self._registry.check_unused(what, table.name, affected)
 
 
+def _note(message: str, inputs: Sequence[str] = (), narrowed: Sequence[str] = ()) -> saving.Note:
+    """Take what the caller wants remembered about a commit."""
+    if len(check_text(message, "message")) > _LONGEST_MESSAGE:
+        raise InvalidInputError(
+            f"message is no text of at most {_LONGEST_MESSAGE:,} characters", hint="say in a few words why"
+        )
+    return saving.Note(message, config.author(os.environ), tuple(inputs), tuple(narrowed))
+
+
 def _inputs(inputs: str | Sequence[str]) -> tuple[str, ...]:
     """Return what a save was made from, as texts; one text is one input."""
-    return (inputs,) if isinstance(inputs, str) else tuple(map(str, inputs))
+    listed = (inputs,) if isinstance(inputs, str) else tuple(map(str, inputs))
+    return tuple(check_text(text, "an input") for text in listed)
 
 
 def _table_name(text: str) -> TableName:

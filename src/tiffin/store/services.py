@@ -7,9 +7,9 @@ from datetime import UTC, datetime
 
 from tiffin.doctor import Finding, examine_services
 from tiffin.errors import InvalidInputError
-from tiffin.features import resolve
+from tiffin.features import references, resolve
 from tiffin.registry import Service
-from tiffin.schema.names import check_part, parse_reference
+from tiffin.schema.names import check_part, check_text, parse_reference
 from tiffin.store.opened import Opened
 
 
@@ -53,15 +53,13 @@ class Services(Opened):
             raise InvalidInputError(
                 f"features of service {name!r} is {features!r}", hint=f"give a list of references: [{features!r}]"
             )
-        if not isinstance(description, str):
-            raise InvalidInputError(f"description of service {name!r} is {description!r}", hint="describe it in words")
-        references = list(features) if isinstance(features, Sequence) else features
+        asked = references(self._catalog, self._registry, features)
         # Full names, so that features of one name in two tables can stand in one service.
-        resolve(self._catalog, self._registry, references, full_feature_names=True)
+        resolve(self._catalog, self._registry, asked, full_feature_names=True)
         service = Service(
             name=name,
-            features=tuple(dict.fromkeys(map(self._in_full, references))),
-            description=description,
+            features=tuple(dict.fromkeys(map(self._in_full, asked))),
+            description=check_text(description, f"the description of service {name!r}"),
             created=datetime.now(UTC),
         )
         self._registry.save(service, replace=replace)

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from tiffin import config, frames
-from tiffin.errors import CorruptData, TableNotFound, VersionNotFound
+from tiffin.errors import CorruptData, InvalidInputError, TableNotFound, VersionNotFound
 from tiffin.features import Features, Wanted, references, resolve
 from tiffin.frames import FeatureFrame
 from tiffin.store.opened import Opened
@@ -230,8 +230,11 @@ class Training(Opened):
         InvalidInputError
             The entity is no key of the table, or an argument makes no sense.
         """
+        if not isinstance(reference, str):
+            raise InvalidInputError(f"reference is {reference!r}", hint="write 'group/name:feature'")
         (wanted,) = resolve(self._catalog, self._registry, [reference])
-        return explain(inquire(wanted, entity, at or datetime.now(UTC), ttl=ttl, known_at=known_at))
+        moment = datetime.now(UTC) if at is None else at
+        return explain(inquire(wanted, entity, moment, ttl=ttl, known_at=known_at))
 
 
 def _versions(wanted: list[Wanted]) -> list[tuple[str, int]]:

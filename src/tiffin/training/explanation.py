@@ -21,7 +21,8 @@ from tiffin.tables.table import Commit
 from tiffin.training.frame import check_ttl, check_wanted
 from tiffin.training.points import as_known, moment_of
 from tiffin.training.provenance import Provenance
-from tiffin.training.spine import in_utc
+from tiffin.training.spine import check_moment, in_utc
+from tiffin.training.units import since_epoch
 
 MOST_OF_A_KIND = 3
 """Rows that are shown for each reason why they did not answer."""
@@ -132,9 +133,8 @@ def inquire(
     InvalidInputError
         The entity is no key of the table, or an argument makes no sense.
     """
-    for name, moment in (("at", at), ("known_at", known_at)):
-        if not isinstance(moment, datetime | None):
-            raise InvalidInputError(f"{name} is {moment!r}", hint="give a datetime; one without a zone is UTC")
+    check_moment(at, "at")
+    check_moment(known_at, "known_at")
     check_ttl(ttl)
     check_wanted([wanted], known_at)
     spec, table = wanted.state.spec, str(wanted.table.name)
@@ -171,7 +171,7 @@ def explain(inquiry: Inquiry) -> Explanation:
     """
     table, newest = inquiry.wanted.table, inquiry.wanted.state
     provenance = Provenance(table, newest, inquiry.keys)
-    then = as_known(table, newest, inquiry.known_at)
+    then = as_known(table, newest, None if inquiry.known_at is None else since_epoch(inquiry.known_at))
     judged = [] if then is None else _judged(provenance, then, inquiry)
     unknown = [] if then is newest else _committed_later(provenance, newest, then, inquiry)
     chosen = next((row for row in judged if row.reason == _ANSWERS), None)

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable, Sequence
 
 import numpy as np
 import polars as pl
 
 from tiffin.asof import Ints, Matches
-from tiffin.training.stretches import Ahead, Stretch
+from tiffin.training.stretches import LOOSE, Ahead, Stretch
+
+_FEW = 4
+"""Fewer rows than a stretch has by this factor are few."""
 
 
 def fetch(
@@ -51,7 +55,8 @@ def fetch(
         (frame,) = ahead.frames([alone], list(schema))
         found[places] = rows - alone.first_row
     else:
-        frame, found[places] = _gathered(ahead, parts, list(schema), rows, step)
+        frame, index = _gathered(ahead, parts, list(schema), rows, step)
+        found[places] = index
     return _spread(frame, found, places)
 
 
@@ -81,9 +86,21 @@ def _gathered(
             needed.append((narrow, within - narrow.first_row))
     pieces = []
     for (part, local), frame in zip(needed, ahead.frames([part for part, _ in needed], columns), strict=True):
-        pieces.append(frame.select(pl.all().gather(local)))
+        pieces.append(_gather(frame, local))
         step(part.height)
     return pl.concat(pieces), index
+
+
+def _gather(frame: pl.DataFrame, rows: Ints) -> pl.DataFrame:
+    """Gather rows; texts, lists and the like are copied if they are few, or they would keep the whole frame's alive."""
+    gathered = frame.select(pl.all().gather(rows))
+    loose = [name for name, dtype in frame.schema.items() if dtype.base_type() in LOOSE]
+    if not loose or _FEW * len(rows) > frame.height:
+        return gathered
+    copied = io.BytesIO()
+    gathered.select(loose).write_ipc(copied, compat_level=pl.CompatLevel.oldest())
+    copied.seek(0)
+    return gathered.with_columns(pl.read_ipc(copied))
 
 
 def _spread(frame: pl.DataFrame, found: Ints, places: Ints) -> pl.DataFrame:
@@ -91,7 +108,7 @@ def _spread(frame: pl.DataFrame, found: Ints, places: Ints) -> pl.DataFrame:
     height = len(found)
     if not len(places):
         return frame.clear(height)
-    spread = frame.select(pl.all().gather(found))
+    spread = _gather(frame, found)
     if len(places) == height:
         return spread
     has = np.zeros(height, np.bool_)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime, time, timedelta
+from datetime import datetime, timedelta
 
 import polars as pl
 
@@ -12,11 +12,10 @@ from tiffin.errors import InvalidInputError
 from tiffin.features import Wanted, answer_names
 from tiffin.frames import FeatureFrame, Ingested, Lock, Recipe, Source
 from tiffin.reading import Reader
-from tiffin.tables.state import State
 from tiffin.training import joining, points
 from tiffin.training.points import Period, as_known
 from tiffin.training.sources import committed
-from tiffin.training.spine import Spine, given, in_utc
+from tiffin.training.spine import Spine, check_moment, given, in_utc
 from tiffin.version import __version__
 
 Progress = Callable[[int, int], None]
@@ -47,22 +46,19 @@ class Request:
             Naming the argument.
         """
         for name, moment in (("start", self.start), ("end", self.end)):
-            if not isinstance(moment, datetime | None):
-                raise InvalidInputError(f"{name} is {moment!r}", hint="give a datetime; one without a zone is UTC")
+            check_moment(moment, name)
             if moment is not None and self.rows is not None:
                 raise InvalidInputError(
                     f"{name} is given, and a spine", hint="a spine brings its own times: leave one out"
                 )
         if self.start is not None and self.end is not None and in_utc(self.start) > in_utc(self.end):
             raise InvalidInputError(f"start {self.start} is after end {self.end}", hint="exchange them")
-        if not isinstance(self.timestamp, str | None):
+        if self.timestamp is not None and not (isinstance(self.timestamp, str) and self.timestamp):
             raise InvalidInputError(f"timestamp is {self.timestamp!r}", hint="name the spine's column of times")
         check_ttl(self.ttl)
-        if not isinstance(self.known_at, datetime | str | None):
-            raise InvalidInputError(
-                f"known_at is {self.known_at!r}", hint="give a datetime, or the name of a column of the spine"
-            )
-        if isinstance(self.known_at, str) and self.rows is None:
+        if not isinstance(self.known_at, str):
+            check_moment(self.known_at, "known_at", "give a datetime, or the name of a column of the spine")
+        elif self.rows is None:
             raise InvalidInputError("known_at names a column, and there is no spine", hint="give a datetime")
 
     def spine(self, wanted: Sequence[Wanted]) -> Spine:
@@ -222,11 +218,7 @@ def _recipe(request: Request, wanted: Sequence[Wanted], spine: Spine) -> Recipe:
 
 
 def _source(one: Wanted, spine: Spine) -> Source:
-    first = spine.known if isinstance(spine.known, datetime | None) else spine.known.min()
-    state: State | None = one.state
-    if isinstance(first, date):
-        moment = first if isinstance(first, datetime) else datetime.combine(first, time())
-        state = as_known(one.table, one.state, in_utc(moment))
+    state = as_known(one.table, one.state, spine.first_known_us)
     return Source(
         id=one.state.metadata.id,
         version=one.state.version,

@@ -168,7 +168,7 @@ def _answer(ahead: Ahead, rows: Rows, seekers: Seekers, asked: _Asked, step: Cal
         places = versions.is_between(rows.versions.start, rows.versions.stop, closed="left").arg_true()
         seekers = seekers.gather(places)
     wanted = pl.Schema({name: spec.stored[name] for name in asked.names if name in spec.dtypes})
-    parts = rows.feature_stretches(len(wanted)) if wanted else []
+    parts = rows.feature_stretches(list(wanted)) if wanted else []
     soon = (parts[0], list(wanted)) if parts and seekers.count > _ROWS_FOR_A_STRETCH else None
     matches = match(ahead, rows, seekers, ttl=asked.ttl, then=soon, step=step)
     columns = {}

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 import polars as pl
 
-from tiffin.errors import VersionNotFound
+from tiffin.errors import TableNotFound, VersionNotFound
 from tiffin.schema.table import TableSpec
 from tiffin.tables.actions import Add, Entry
 from tiffin.tables.state import State
@@ -102,9 +102,11 @@ def versions_known(table: Table, limit: State, known: pl.Series) -> tuple[list[E
 
     Raises
     ------
-    VersionNotFound
-        The version of then was vacuumed.
+    TableNotFound, VersionNotFound
+        The table was dropped meanwhile, or the version of then was vacuumed.
     """
+    if table.log.at(limit.version).metadata.id != limit.metadata.id:
+        raise TableNotFound(f"table {table.name} was dropped meanwhile, and another made", table=str(table.name))
     moments = known // 1_000
     last = None if moments.min() is None else newest_known(table, limit, _most(moments))
     if last is None:

@@ -74,7 +74,8 @@ def match(
         matches.offer(_chunk(spec, part, frame))
         step(part.height)
     if ttl is not None and spec.timestamp:
-        matches.expire(ttl // timedelta(microseconds=1), seekers.limits["time_up"].to_numpy()[spine.rows])
+        # Gathered before it leaves Polars: a column that has nulls would become one of floats.
+        matches.expire(ttl // timedelta(microseconds=1), seekers.limits["time_up"].gather(spine.rows).to_numpy())
     return matches
 
 
@@ -114,7 +115,7 @@ def _may_match(spine: asof.Spine, spec: TableSpec, file: File) -> bool:
     if file.add is None:
         return True
     if spec.timestamp and spine.times is not None:
-        first, last = _days_or_times(spec.dtypes[spec.timestamp], int(spine.times.max()))
+        first, last = _time_bounds(spec.dtypes[spec.timestamp], int(spine.times.max()))
         if last is not None and not may_hold(file.add, spec.timestamp, first, last):
             return False
     if not spec.entity:
@@ -123,7 +124,7 @@ def _may_match(spine: asof.Spine, spec: TableSpec, file: File) -> bool:
     return may_hold(file.add, spec.entity[0], keys[0], keys[-1])
 
 
-def _days_or_times(dtype: pl.DataType, newest_us: int) -> tuple[date, date | None]:
+def _time_bounds(dtype: pl.DataType, newest_us: int) -> tuple[date, date | None]:
     """Bound the times that may match, in the form of the column's statistics; None for a bound that no calendar has."""
     try:
         newest = _EPOCH + timedelta(microseconds=newest_us)

@@ -97,7 +97,7 @@ def spine(
     return Spine(rows, name, origins, known_at)
 
 
-def as_known(table: Table, state: State, known_at: datetime | None) -> State | None:
+def as_known(table: Table, state: State, known_us: int | None) -> State | None:
     """Return a table as it was known at a moment: where rows do not say when they were made, their commits do.
 
     Parameters
@@ -106,8 +106,8 @@ def as_known(table: Table, state: State, known_at: datetime | None) -> State | N
         The table.
     state : State
         The newest version that may be looked at.
-    known_at : datetime or None
-        The moment, with its zone; None for no limit.
+    known_us : int or None
+        The moment, microseconds since 1970-01-01 UTC; None for no limit.
 
     Returns
     -------
@@ -119,9 +119,9 @@ def as_known(table: Table, state: State, known_at: datetime | None) -> State | N
     VersionNotFound
         It was vacuumed.
     """
-    if known_at is None or state.spec.created:
+    if known_us is None or state.spec.created:
         return state
-    return newest_known(table, state, since_epoch(known_at) // 1_000)
+    return newest_known(table, state, known_us // 1_000)
 
 
 def _shared_entity(wanted: Sequence[Wanted]) -> list[str]:
@@ -142,7 +142,7 @@ def _described(one: Wanted) -> str:
 
 def _rows(one: Wanted, period: Period, known_at: datetime | None) -> pl.DataFrame:
     """Read the entities of the rows in a period, and their times if they have any."""
-    state = as_known(one.table, one.state, known_at)
+    state = as_known(one.table, one.state, None if known_at is None else since_epoch(known_at))
     spec = (state or one.state).spec
     columns = [name for name in (*one.state.spec.entity, spec.timestamp, spec.created) if name]
     if state is None:

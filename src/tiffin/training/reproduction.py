@@ -44,7 +44,7 @@ def reproduce(sets: TrainingSets, name: str, catalog: Catalog, reader: Reader) -
         kept = sets.find(name)
         spine = sets.spine(name)
     except CorruptData as error:
-        raise _refusal(name, [f"the training set itself is damaged: {error.message}"], error.hint) from error
+        raise _refusal(name, [error.message], error.hint) from error
     recipe = kept.lock.recipe
     assert recipe is not None  # only such locks are saved
     changed = sources.changes(recipe, catalog)

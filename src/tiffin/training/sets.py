@@ -15,6 +15,7 @@ from typing import Any
 
 import msgspec
 
+from tiffin.doctor import Finding
 from tiffin.errors import (
     CommitConflict,
     ConflictError,
@@ -29,7 +30,7 @@ from tiffin.errors import (
 )
 from tiffin.files import FileSystem
 from tiffin.frames import FeatureFrame, Ingested, Lock, Recipe
-from tiffin.schema.names import Reference, TableName, check_part
+from tiffin.schema.names import Reference, TableName, check_part, check_text
 from tiffin.schema.table import Column, Declaration
 from tiffin.tables import saving, upkeep
 from tiffin.tables.catalog import Catalog
@@ -98,10 +99,7 @@ class TrainingSets:
                 "only a frame from get_historical_features can be saved as a training set: others have no spine",
                 hint="save the FeatureFrame itself, not what .to_pandas() or .head() made of it",
             )
-        if not isinstance(description, str):
-            raise InvalidInputError(
-                f"description of training set {name!r} is {description!r}", hint="describe it in words"
-            )
+        check_text(description, f"the description of training set {name!r}")
         spine = frame.to_polars().select(frame.lock.recipe.spine)
         message = msgspec.json.encode(_Message(description, frame.lock.to_dict())).decode()
         request = saving.Save(
@@ -136,16 +134,11 @@ class TrainingSets:
             It is damaged.
         """
         table = self._table(name)
-        state = table.log.require()
-        commit = table.describe_entry(state.version, table.log.read_commit(state.version))
-        try:
+        with _damage_told(name):
+            state = table.log.require()
+            commit = table.describe_entry(state.version, table.log.read_commit(state.version))
             written = msgspec.json.decode(commit.message, type=_Message)
             lock = Lock.from_dict(written.lock)
-        except msgspec.MsgspecError as error:
-            raise CorruptData(
-                f"the lock of training set {name!r} cannot be read: {error}",
-                hint="put its folder back from a copy, or drop the training set",
-            ) from error
         return TrainingSet(
             name=name,
             description=written.description,
@@ -175,8 +168,27 @@ class TrainingSets:
             It is damaged.
         """
         table = self._table(name)
-        state = table.log.require()
-        return Ingested(table.read(state), state.spec.origins)
+        with _damage_told(name):
+            state = table.log.require()
+            return Ingested(table.read(state), state.spec.origins)
+
+    def examine(self) -> Iterator[Finding]:
+        """Check that every training set can be read and is what was written.
+
+        Yields
+        ------
+        Finding
+        """
+        for name in self._names():
+            try:
+                self.find(name)
+                self.spine(name)
+            except TrainingSetNotFound:
+                # Dropped since it was listed.
+                continue
+            except CorruptData as error:
+                table = str(TableName(_GROUP, name))
+                yield Finding(table=table, kind="corrupt", what=error.message, hint=error.hint)
 
     def drop(self, name: str) -> None:
         """Remove a training set, even a damaged one.
@@ -209,6 +221,20 @@ class TrainingSets:
 
     def _names(self) -> list[str]:
         return [name.name for name in self._tables.names() if name.group == _GROUP]
+
+
+@contextlib.contextmanager
+def _damage_told(name: str) -> Iterator[None]:
+    """Say of damage that it is to a training set, and that it can be dropped."""
+    try:
+        yield
+    except (CorruptData, msgspec.MsgspecError) as error:
+        problem = error.message if isinstance(error, CorruptData) else f"its lock cannot be read: {error}"
+        raise CorruptData(
+            f"training set {name!r} is damaged: {problem}",
+            hint="put its folder back from a copy, or drop the training set",
+            training_set=name,
+        ) from error
 
 
 @contextlib.contextmanager

@@ -11,6 +11,7 @@ import polars as pl
 from tiffin.errors import InvalidInputError, SchemaMismatch, did_you_mean
 from tiffin.features import Wanted, answer_names
 from tiffin.frames import Ingested
+from tiffin.training.units import since_epoch, time_limits
 
 TIMESTAMP = "event_timestamp"
 """What the time column of a spine is called unless something else is said."""
@@ -38,6 +39,15 @@ class Spine:
     def known(self) -> pl.Series | datetime | None:
         """After when nothing is known: for all rows, or for each."""
         return self.frame[self.known_at] if isinstance(self.known_at, str) else self.known_at
+
+    @property
+    def first_known_us(self) -> int | None:
+        """The earliest of them, microseconds since 1970-01-01 UTC; None if there is none."""
+        known = self.known
+        if isinstance(known, pl.Series):
+            first = time_limits(known, f"the spine's column {known.name!r}")[0].min()
+            return None if first is None else int(first)  # type: ignore[arg-type]  # of whole numbers
+        return None if known is None else since_epoch(known)
 
 
 def given(rows: Ingested, wanted: Sequence[Wanted], timestamp: str | None, known_at: datetime | str | None) -> Spine:
@@ -92,6 +102,27 @@ def check_names(columns: Iterable[str], wanted: Sequence[Wanted]) -> None:
             hint="rename the column, or ask for full_feature_names=True",
             name=name,
         )
+
+
+def check_moment(moment: object, argument: str, hint: str = "give a datetime; one without a zone is UTC") -> None:
+    """Check that a moment, if there is one, is a time that the calendar has in UTC.
+
+    Raises
+    ------
+    InvalidInputError
+        It is not.
+    """
+    if moment is None:
+        return
+    # pandas' NaT is a datetime that equals nothing, not even itself.
+    if not isinstance(moment, datetime) or moment != moment:  # noqa: PLR0124  # as said
+        raise InvalidInputError(f"{argument} is {moment!r}", hint=hint)
+    try:
+        in_utc(moment)
+    except OverflowError as error:
+        raise InvalidInputError(
+            f"{argument} is {moment}, which is beyond the calendar in UTC", hint="give a time of the years 1 to 9999"
+        ) from error
 
 
 def in_utc(moment: datetime) -> datetime:

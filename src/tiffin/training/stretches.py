@@ -13,14 +13,15 @@ from tiffin.tables.actions import Add
 from tiffin.tables.table import Table
 from tiffin.training.lifetimes import Era
 
-_STRETCH_BYTES = 256 << 20
+_STRETCH_BYTES = 192 << 20
 """About the most that a stretch takes in memory, decoded."""
 _KEY_BYTES = 32
 """What a key is taken for, with what is made of it on the way."""
 _VALUE_BYTES = 16
-"""What a feature's value is taken for, unless its file is too large for that."""
-_UNPACKED = 3
-"""How much larger rows are taken to be in memory than in their compressed file."""
+"""What a feature's value is taken for, without the contents of a text or a list."""
+LOOSE = (pl.String, pl.Binary, pl.List, pl.Struct, pl.Map)
+"""Stored types whose values are of any size."""
+_SAMPLE_ROWS = 1_000
 
 
 @dataclass(frozen=True)
@@ -39,11 +40,6 @@ class File:
     def end(self) -> int:
         """Number of the row behind its last."""
         return self.first_row + self.height
-
-    @property
-    def row_bytes(self) -> int:
-        """About what a whole row takes in memory, by the size of the file."""
-        return _UNPACKED * self.add.size // max(self.height, 1) if self.add else 0
 
 
 @dataclass(frozen=True, eq=False)
@@ -126,26 +122,35 @@ class Rows:
         seekers : int
             Number of rows of the spine.
         """
-        width = _KEY_BYTES * len(key_columns(self.spec))
 
         def joins(last: File, file: File) -> bool:
             return 2 * max(last.height, file.height) <= seekers and last.versions == file.versions
 
-        return list(self._cut(_grouped(files, lambda _: width, joins), lambda _: width))
+        return list(self._cut(files, _KEY_BYTES * len(key_columns(self.spec)), joins))
 
-    def feature_stretches(self, columns: int) -> list[Stretch]:
-        """Cut all files for reading a number of columns; small files are put together."""
+    def feature_stretches(self, columns: Sequence[str]) -> list[Stretch]:
+        """Cut all files for reading some columns; small files are put together."""
+        return list(self._cut(self.files, self._row_bytes(columns), lambda *_: True))
 
-        def width(file: File) -> int:
-            return max(_VALUE_BYTES * columns, file.row_bytes)
+    def _row_bytes(self, columns: Sequence[str]) -> int:
+        """Estimate what some columns of a row take in memory, from the first rows of the largest file."""
+        size, stored = _VALUE_BYTES * len(columns), self.spec.stored
+        loose = [name for name in columns if stored[name].base_type() in LOOSE]
+        largest = max(self.files, key=lambda file: file.height, default=None)
+        if not loose or largest is None or self.height <= self._row_group:
+            return size
+        adds = [] if largest.add is None else [largest.add]
+        sample = self.table.data.collect(self._scan(adds).select(loose).head(_SAMPLE_ROWS), adds)
+        return size + int(sample.estimated_size()) // max(sample.height, 1)
 
-        return list(self._cut(_grouped(self.files, width, lambda *_: True), width))
+    @property
+    def _row_group(self) -> int:
+        return self.table.options.encoding.row_group_rows
 
-    def _cut(self, groups: Iterable[Sequence[File]], width: Callable[[File], int]) -> Iterator[Stretch]:
-        """Cut groups of files into stretches, if one is too large at the ends of row groups."""
-        row_group = self.table.options.encoding.row_group_rows
-        for group in groups:
-            most = max(_STRETCH_BYTES // max(map(width, group)) // row_group, 1) * row_group
+    def _cut(self, files: Iterable[File], width: int, joins: Callable[[File, File], bool]) -> Iterator[Stretch]:
+        """Cut large files into pieces at the ends of row groups, put small ones together as far as `joins` allows."""
+        most = max(_STRETCH_BYTES // max(width, 1) // self._row_group, 1) * self._row_group
+        for group in _grouped(files, most, joins):
             adds = [file.add for file in group if file.add is not None]
             rows, first = self._scan(adds), group[0].first_row
             for offset in range(0, group[-1].end - first, most):
@@ -153,21 +158,15 @@ class Rows:
                 yield Stretch(rows, adds, offset, height, first + offset, group[0].versions)
 
 
-def _grouped(
-    files: Iterable[File], width: Callable[[File], int], joins: Callable[[File, File], bool]
-) -> Iterator[list[File]]:
-    """Put together files whose rows follow one another, as far as `joins` and their size allow."""
+def _grouped(files: Iterable[File], most: int, joins: Callable[[File, File], bool]) -> Iterator[list[File]]:
+    """Put together files whose rows follow one another, as far as `joins` and the number of rows allow."""
     group: list[File] = []
-    size = 0
     for file in files:
-        bytes_ = file.height * width(file)
-        if group and not (
-            group[-1].end == file.first_row and size + bytes_ <= _STRETCH_BYTES and joins(group[-1], file)
-        ):
+        follows = group and group[-1].end == file.first_row
+        if group and not (follows and file.end - group[0].first_row <= most and joins(group[-1], file)):
             yield group
-            group, size = [], 0
+            group = []
         group.append(file)
-        size += bytes_
     if group:
         yield group
 

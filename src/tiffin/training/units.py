@@ -34,7 +34,7 @@ _KINDS: dict[str, tuple[type[pl.DataType], ...]] = {
 _ALSO = {"whole numbers": {"decimals", "floats"}, "decimals": {"whole numbers"}}
 """Kinds of a spine's keys that are compared with a table's, besides the table's own."""
 _EXACT_BITS: dict[type[pl.DataType], int] = {pl.Float16: 11, pl.Float32: 24, pl.Float64: 53}
-"""Up to two to this power, every whole number has its own float."""
+"""Below two to this power, every whole number has a float of its own."""
 
 
 def since_epoch(moment: datetime) -> int:
@@ -56,8 +56,8 @@ def time_limits(times: pl.Series, what: str) -> tuple[pl.Series, pl.Series]:
     Returns
     -------
     tuple of two Series of Int64, shape (n,)
-        Rounded down, for "not after", and rounded up, for "not older than". A time too far away to be counted is as
-        far away as can be.
+        Rounded down, for "not after", and rounded up, for "not older than". A time too far away to be counted, some
+        292,000 years, is as far away as can be.
 
     Raises
     ------
@@ -153,7 +153,7 @@ def comparable_keys(keys: pl.Series, dtype: pl.DataType, table: str) -> pl.Serie
 def _whole(keys: pl.Series, dtype: pl.DataType, table: str) -> pl.Series:
     """Take floats for whole numbers if they are: pandas makes floats of whole numbers with a gap."""
     most = 2.0 ** _EXACT_BITS[keys.dtype.base_type()]
-    wrong = (keys.is_not_nan() & ((keys.floor() != keys) | (keys.abs() > most))).arg_true()
+    wrong = (keys.is_not_nan() & ((keys.floor() != keys) | (keys.abs() >= most))).arg_true()
     if len(wrong):
         raise SchemaMismatch(
             f"key column {keys.name!r} of table {table} holds whole numbers ({dtype}); row {wrong[0]} of the spine "

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import os
 import subprocess
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
@@ -155,6 +156,12 @@ def test_what_cannot_be_read_is_a_clear_error(cli, data, said):
     assert said in failed.stderr
     assert failed.stderr.startswith("error: ")
     cli("describe", "bad/input", status=1)
+
+
+def test_a_file_whose_name_is_no_utf8_can_be_saved(cli):
+    name = os.fsdecode(b"caf\xe9.csv")
+    Path(name).write_text("x\n1\n")
+    assert cli.json("save", "a/b", name)["inputs"] == ["caf\N{REPLACEMENT CHARACTER}.csv"]
 
 
 def test_a_file_that_is_not_there_suggests_one_that_is(cli):

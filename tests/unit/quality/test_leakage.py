@@ -415,3 +415,25 @@ def test_the_counts_are_those_of_plain_loops(tmp_path_factory, rows, asked, ttl)
     assert {check: rows for check, (_, _, rows) in found(report).items()} == {
         check: rows for check, rows in counts.items() if rows
     }
+
+
+@pytest.mark.parametrize(
+    ("how", "said"),
+    [
+        ({"label": None}, "label"), ({"timestamp": 4}, "timestamp is 4"), ({"timestamp": ""}, "timestamp is ''"),
+        ({"known_at": 5}, "known_at is 5"), ({"known_at": date(2024, 1, 1)}, "known_at is"),
+        ({"seed": 2**70}, "seed is"), ({"ttl": timedelta(0)}, "ttl is"),
+    ],
+)  # fmt: skip
+def test_arguments_that_make_no_sense_are_named(store, how, said):
+    save(store, features())
+    with pytest.raises(InvalidInputError, match=said):
+        store.check_leakage(spine(), ["f:x"], **{"label": "churned", **how})
+
+
+def test_a_known_at_without_a_zone_is_utc(store):
+    save(store, features())
+    given = {"label": "churned", "features": ["f:x"], "spine": spine()}
+    assert store.check_leakage(**given, known_at=FAR_OFF) == store.check_leakage(
+        **given, known_at=FAR_OFF.replace(tzinfo=None)
+    )

@@ -11,6 +11,7 @@ from polars.testing import assert_frame_equal
 
 import tiffin
 from tiffin.errors import FeatureNotFound, InvalidInputError, SchemaMismatch, TableNotFound, VersionNotFound
+from tiffin.schema import dtypes
 
 
 def day(number: int, hour: int = 0) -> datetime:
@@ -374,3 +375,55 @@ def test_a_table_replaced_and_vacuumed_meanwhile_is_looked_up_again(rated, monke
     assert frame.lock == {"user/profile": 1}
     with pytest.raises(VersionNotFound):
         rated.get_historical_features(spine(), ["profile@0:city"])
+
+
+def test_the_time_for_many_features_grows_with_their_number_not_with_its_square(store, monkeypatch):
+    looks = []
+    stored_dtype = dtypes.stored_dtype
+    monkeypatch.setattr(dtypes, "stored_dtype", lambda dtype: looks.append(1) or stored_dtype(dtype))
+    wide = {f"f{number}": [1.0] for number in range(200)}
+    store.save("user/wide", pl.DataFrame({"user": [1], "at": [day(1)], **wide}), entity="user", timestamp="at")
+    looks.clear()
+    assert store.get_historical_features(spine(), "user/wide").shape == (4, 202)
+    assert len(looks) < 10 * len(wide)
+
+
+# Arguments that are none
+
+
+NEVER = datetime(1, 1, 1, tzinfo=timezone(timedelta(hours=5)))
+"""In UTC this is before the first year."""
+
+
+@pytest.mark.parametrize("moment", [pd.NaT, NEVER, datetime.max.replace(tzinfo=timezone(timedelta(hours=-5))), 5])
+@pytest.mark.parametrize("argument", ["known_at", "start", "end"])
+def test_a_moment_that_is_none_is_refused_by_name(rated, argument, moment):
+    with pytest.raises(InvalidInputError, match=f"^{argument} is ") as error:
+        rated.get_historical_features(None, ["ratings:n"], **{argument: moment})
+    assert error.value.hint
+
+
+@pytest.mark.parametrize("moment", [pd.NaT, NEVER, 0, ""])
+@pytest.mark.parametrize("argument", ["at", "known_at"])
+def test_an_explanation_refuses_a_moment_that_is_none(rated, argument, moment):
+    with pytest.raises(InvalidInputError, match=f"^{argument} is "):
+        rated.explain("ratings:n", 1, **{argument: moment})
+
+
+def test_a_column_of_times_needs_a_name(rated):
+    with pytest.raises(InvalidInputError, match="timestamp is ''"):
+        rated.get_historical_features(None, ["ratings:n"], timestamp="")
+
+
+def test_an_explanation_is_of_one_reference(rated):
+    with pytest.raises(InvalidInputError, match="reference is"):
+        rated.explain(["ratings:n"], 1)
+
+
+@pytest.mark.parametrize("count", [-(2**62), 2**62])
+@pytest.mark.parametrize("unit", ["ms", "us"])
+def test_known_at_may_lie_beyond_every_calendar(rated, count, unit):
+    rows = spine(known=pl.Series([count] * 4).cast(pl.Datetime(unit)))
+    frame = rated.get_historical_features(rows, ["ratings:n"], known_at="known")
+    assert values(frame, "n") == [[None] * 4 if count < 0 else [2, 3, 1, None]]
+    assert frame.lock.recipe.sources["user/ratings"].oldest == 0
