@@ -133,7 +133,7 @@ class Ambiguous(ConflictError):
 
 
 class InUse(ConflictError):
-    """What is to be removed is used by a feature service."""
+    """What is to be removed is used by a feature service or needed by a training set."""
 
     code = "in_use"
 

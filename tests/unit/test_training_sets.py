@@ -13,6 +13,7 @@ import tiffin
 from tiffin.errors import (
     ConflictError,
     CorruptData,
+    InUse,
     InvalidInputError,
     InvalidName,
     NotReproducible,
@@ -239,15 +240,24 @@ def refusal(store) -> NotReproducible:
     return caught.value
 
 
-def test_a_dropped_table_is_named(kept):
+def test_a_table_that_a_set_was_made_from_is_not_dropped_by_accident(kept):
+    with pytest.raises(InUse, match="user/city cannot be removed: a could not be made again") as caught:
+        kept.drop("user/city")
+    assert "force=True" in caught.value.hint
+    kept.drop_training_set("a")
     kept.drop("user/city")
+    assert [info.table for info in kept.tables()] == ["user/ratings"]
+
+
+def test_a_dropped_table_is_named(kept):
+    kept.drop("user/city", force=True)
     error = refusal(kept)
     assert error.context["problems"] == ["table user/city was dropped"]
 
 
 def test_so_is_one_that_was_made_anew_and_all_are_told_at_once(kept):
-    kept.drop("user/city")
-    kept.drop("user/ratings")
+    kept.drop("user/city", force=True)
+    kept.drop("user/ratings", force=True)
     kept.save("user/ratings", ratings(1.0, 2.0, 3.0), entity="user", timestamp="at")
     anew, gone = refusal(kept).context["problems"]
     assert anew.startswith("table user/ratings was dropped, and another of its name made at 20")

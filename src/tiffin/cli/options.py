@@ -57,7 +57,9 @@ FormatOption = Annotated[
 ]
 MessageOption = Annotated[str, typer.Option("--message", "-m", metavar="TEXT", help="Why, for the history.")]
 
-ForceOption = Annotated[bool, typer.Option("--force", help="Even if a feature service uses what would go.")]
+ForceOption = Annotated[
+    bool, typer.Option("--force", help="Even if a service or a training set needs it.")
+]
 
 
 def example(*lines: str) -> str:

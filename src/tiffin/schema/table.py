@@ -23,7 +23,7 @@ DECLARATION = "tiffin.table"
 
 _DTYPE, _ORIGIN, _DEFAULT, _COMMENT = "tiffin.dtype", "tiffin.origin", "tiffin.default", "comment"
 _PARTITION_TYPES = (pl.String, pl.Boolean, pl.Date, pl.Int8, pl.Int16, pl.Int32, pl.Int64)
-_NOT_A_KEY = (pl.Float16, pl.Float32, pl.Float64, pl.List, pl.Array, pl.Struct, pl.Object, pl.Null)
+_NOT_A_KEY = (pl.Float16, pl.Float32, pl.Float64, pl.List, pl.Array, pl.Struct, pl.Map, pl.Object, pl.Null)
 
 
 class Column(msgspec.Struct, frozen=True):

@@ -169,12 +169,12 @@ class Saving(Opened):
         reference : str
             `group/name`.
         force : bool
-            Whether it may go although a feature service uses it.
+            Whether it may go although a feature service uses it, or a training set was made from it.
 
         Raises
         ------
         InUse
-            A feature service uses it; nothing was changed.
+            A feature service or a training set needs it; nothing was changed.
         OnlineUnavailable
             The table is gone, and its rows could not be taken out of the online index.
         """
@@ -185,6 +185,8 @@ class Saving(Opened):
         with contextlib.suppress(CorruptData):
             # What the index holds of a damaged table is swept later: it can be dropped all the same.
             before = table.log.latest()
+        if before is not None and not force:
+            self._sets.check_unused(str(table.name), before.metadata.id)
         upkeep.drop(table)
         if before is not None and before.spec.online:
             self._forget(table, before)

@@ -92,11 +92,15 @@ def _gathered(
 
 
 def _gather(frame: pl.DataFrame, rows: Ints) -> pl.DataFrame:
-    """Gather rows; texts, lists and the like are copied if they are few, or they would keep the whole frame's alive."""
+    """Gather rows of a frame; nothing of it is kept alive by a few of them."""
+    if _FEW * len(rows) > frame.height:
+        # Many rows are gathered four times as fast from one piece of memory as from one for each row group.
+        return frame.rechunk().select(pl.all().gather(rows))
     gathered = frame.select(pl.all().gather(rows))
     loose = [name for name, dtype in frame.schema.items() if dtype.base_type() in LOOSE]
-    if not loose or _FEW * len(rows) > frame.height:
+    if not loose:
         return gathered
+    # Texts, lists and the like are not copied when they are gathered: they point into the frame.
     copied = io.BytesIO()
     gathered.select(loose).write_ipc(copied, compat_level=pl.CompatLevel.oldest())
     copied.seek(0)

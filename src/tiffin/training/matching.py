@@ -98,7 +98,7 @@ def _named(columns: Sequence[pl.Series], height: int) -> pl.DataFrame:
 
 
 def _chunk(spec: TableSpec, part: Stretch, frame: pl.DataFrame) -> asof.Chunk:
-    frame = dtypes.to_stored(frame)
+    frame = dtypes.to_stored(frame.rechunk())
     return asof.Chunk(
         keys=_named([units.comparable(frame[name], spec.dtypes[name]) for name in spec.entity], frame.height),
         times=units.stored_times(frame[spec.timestamp]) if spec.timestamp else None,

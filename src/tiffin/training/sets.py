@@ -20,6 +20,7 @@ from tiffin.errors import (
     CommitConflict,
     ConflictError,
     CorruptData,
+    InUse,
     InvalidInputError,
     NotFoundError,
     NotReproducible,
@@ -29,7 +30,7 @@ from tiffin.errors import (
     did_you_mean,
 )
 from tiffin.files import FileSystem
-from tiffin.frames import FeatureFrame, Ingested, Lock, Recipe
+from tiffin.frames import FeatureFrame, Ingested, Lock, Recipe, Source
 from tiffin.schema.names import Reference, TableName, check_part, check_text
 from tiffin.schema.table import Column, Declaration
 from tiffin.tables import saving, upkeep
@@ -208,9 +209,38 @@ class TrainingSets:
         CorruptData
             A training set is damaged, so that what it needs is not known.
         """
-        recipes = [kept.lock.recipe for kept in self.all()]
-        named = [source for recipe in recipes if recipe for source in recipe.sources.values()]
-        return [source.oldest for source in named if source.id == table_id]
+        return [source.oldest for _, source in self._sources() if source.id == table_id]
+
+    def check_unused(self, table: str, table_id: str) -> None:
+        """Refuse to take away a table that training sets were made from.
+
+        Parameters
+        ----------
+        table : str
+            `group/name`, for the message.
+        table_id : str
+            Its id.
+
+        Raises
+        ------
+        InUse
+            Naming the training sets.
+        CorruptData
+            As for `needed`.
+        """
+        users = [name for name, source in self._sources() if source.id == table_id]
+        if users:
+            raise InUse(
+                f"table {table} cannot be removed: {', '.join(users)} could not be made again without it",
+                hint="drop the training set first, or pass force=True",
+                table=table,
+                training_sets=users,
+            )
+
+    def _sources(self) -> list[tuple[str, Source]]:
+        """List the tables of all training sets, each with the name of the set."""
+        recipes = [(kept.name, kept.lock.recipe) for kept in self.all()]
+        return [(name, source) for name, recipe in recipes if recipe for source in recipe.sources.values()]
 
     def _table(self, name: str) -> Table:
         try:

@@ -112,7 +112,7 @@ class TestAMarkedFile:
         load(index_in(tmp_path), 1, 10)
         assert not (tmp_path / environment.UNFINISHED).exists()
 
-    def test_a_whole_file_is_trusted_once_more(self, tmp_path: Path):
+    def test_a_file_that_is_found_whole_is_used_on(self, tmp_path: Path):
         index = index_in(tmp_path)
         load(index, 1, 10)
         (tmp_path / environment.UNFINISHED).write_bytes(b"begun")
