@@ -20,7 +20,7 @@ from tiffin.files import LOCAL
 from tiffin.online import OnlineIndex, open_index
 
 MOST_OUTDATED = {"flips": 1e-5, "scribbles": 1e-4}
-"""Share of answers that may be of an earlier version: a pointer leads to an old copy of its page, or that is written."""
+"""Share of answers that may be of an earlier version: a damaged page, or a pointer, can lead to an old copy."""
 MOST_DEATHS = 3
 
 
