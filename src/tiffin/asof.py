@@ -23,7 +23,7 @@ Flags = npt.NDArray[np.bool_]
 _BLOCK = 1 << 16
 """Rows of the spine that are searched for together, so that what the search writes down stays in the processor."""
 _MANY_ENTITIES = 50_000
-"""From so many entities on it pays to look which of them a chunk can hold."""
+"""From so many entities on it pays to look which of them a chunk can hold, if it holds fewer."""
 _BEFORE_ALL = -(1 << 63)
 """Stands for the time of no match, and for a `created` that is null, which loses to every other."""
 
@@ -275,7 +275,7 @@ def _changes(values: Ints) -> Ints:
 
 def _nearby(entities: pl.DataFrame, runs: pl.DataFrame) -> pl.DataFrame:
     """Cut out the entities between the least and the greatest of some runs: a sorted file has few of them at a time."""
-    if entities.height < _MANY_ENTITIES:
+    if entities.height < max(_MANY_ENTITIES, runs.height):
         return entities
     name = runs.columns[1]
     low: Any = runs[name].min()
