@@ -93,11 +93,7 @@ def check_wanted(wanted: Sequence[Wanted], known_at: object) -> None:
     """
     for one in wanted:
         spec = one.state.spec
-        if not (spec.entity or spec.timestamp):
-            raise InvalidInputError(
-                f"table {one.table.name} has neither an entity nor a timestamp to find rows by",
-                hint="declare them when saving: entity='user_id', timestamp='event_timestamp'",
-            )
+        joining.check_joinable(one.table, spec)
         if known_at is not None and one.pinned and not spec.created:
             raise InvalidInputError(
                 f"{one.table.name}@{one.state.version} is pinned, and known_at chooses the version too",

@@ -87,7 +87,7 @@ def join(
     """
     spec = state.spec
     names = spec.check_features(features, str(table.name))
-    _check_joinable(table, spec)
+    check_joinable(table, spec)
     if not spec.entity and times is not None:
         keys = pl.DataFrame(height=len(times))
     seekers = Seekers.of(keys, times, known)
@@ -107,7 +107,14 @@ def join(
     return _whole(parts, seekers.count, schema, str(table.name))
 
 
-def _check_joinable(table: Table, spec: TableSpec) -> None:
+def check_joinable(table: Table, spec: TableSpec) -> None:
+    """Check that a table has something to find rows by.
+
+    Raises
+    ------
+    InvalidInputError
+        It has neither an entity nor a timestamp.
+    """
     if not (spec.entity or spec.timestamp):
         raise InvalidInputError(
             f"table {table.name} has neither an entity nor a timestamp to find rows by",
