@@ -1,4 +1,4 @@
-"""Whether the online index answers what the tables say: both are asked about the same entities, as of one moment."""
+"""Whether the online index, and a server, answer what the tables say: all are asked about the same entities."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import msgspec
 import polars as pl
@@ -15,7 +15,7 @@ from tiffin.errors import InvalidInputError
 from tiffin.features import Features, Wanted, resolve
 from tiffin.online import KeyCodec
 from tiffin.schema import dtypes
-from tiffin.serving import OnlineAnswer, Plans, Status
+from tiffin.serving import OnlineAnswer, OnlinePlan, Plans, Status
 from tiffin.tables.state import State
 from tiffin.tables.table import Table
 from tiffin.training import joining
@@ -30,12 +30,19 @@ _SHOWN = 10
 _KEPT = 1000
 
 
+class Server(Protocol):
+    """What answers over HTTP: a client of it."""
+
+    def get_online_features(self, features: Sequence[str], entity_rows: Any, *, full_feature_names: bool) -> Any:
+        """Return the server's `OnlineAnswer`."""
+
+
 Answers = dict[str, list[tuple[Any, Status]]]
 """A value and a status for each entity, by feature."""
 
 
 class Difference(msgspec.Struct, frozen=True, kw_only=True):
-    """A value that the index answers otherwise than the table."""
+    """A value that the index, or the server, answers otherwise than the table."""
 
     entity: dict[str, Any]
     feature: str
@@ -43,10 +50,13 @@ class Difference(msgspec.Struct, frozen=True, kw_only=True):
     offline_status: Status
     online: Any
     online_status: Status
+    by_server: bool = False
+    """Whether the online answer is the server's."""
 
     def __str__(self) -> str:
         entity = ", ".join(f"{name}={value!r}" for name, value in self.entity.items()) or "the series"
-        sides = f"offline {self.offline!r} ({self.offline_status}), online {self.online!r} ({self.online_status})"
+        online = "server" if self.by_server else "online"
+        sides = f"offline {self.offline!r} ({self.offline_status}), {online} {self.online!r} ({self.online_status})"
         return f"{entity}, {self.feature}: {sides}"
 
 
@@ -63,8 +73,10 @@ class TableVerification(msgspec.Struct, frozen=True, kw_only=True):
     entities_compared: int
     values_compared: int
     values_different: int
+    server_different: int | None = None
+    """Values that the server answered otherwise; None if none was asked."""
     differences: tuple[Difference, ...]
-    """The first thousand of them."""
+    """The first thousand of the index, then of the server."""
     entities_offline: int
     entities_online: int | None
     """None if they changed while they were counted."""
@@ -72,7 +84,8 @@ class TableVerification(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def ok(self) -> bool:
         """Whether both sides agree."""
-        return not self.values_different and self.entities_online in (None, self.entities_offline)
+        differ = self.values_different or self.server_different
+        return not differ and self.entities_online in (None, self.entities_offline)
 
     def __str__(self) -> str:
         about = f"{self.table} version {self.version}: {self.values_compared:,} values"
@@ -83,8 +96,11 @@ class TableVerification(msgspec.Struct, frozen=True, kw_only=True):
         lines = [f"{about}, {self.values_different:,} differ{late}"]
         if self.entities_online not in (None, self.entities_offline):
             lines.append(f"  the table has {self.entities_offline:,} entities, the index {self.entities_online:,}")
+        if self.server_different:
+            lines.append(f"  {self.server_different:,} values of the server differ")
+        differ = self.values_different + (self.server_different or 0)
         lines += [f"  {difference}" for difference in self.differences[:_SHOWN]]
-        lines += [f"  … and {self.values_different - _SHOWN:,} more"] if self.values_different > _SHOWN else []
+        lines += [f"  … and {differ - _SHOWN:,} more"] if differ > _SHOWN else []
         return "\n".join([*lines, f"  hint: fill it anew: store.materialize({self.table!r}, from_scratch=True)"])
 
 
@@ -103,9 +119,15 @@ class Verification(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def verify(
-    plans: Plans, features: Features, *, sample: int, seed: int, clock: Callable[[], int] = time.time_ns
+    plans: Plans,
+    features: Features,
+    *,
+    sample: int,
+    seed: int,
+    server: Server | None = None,
+    clock: Callable[[], int] = time.time_ns,
 ) -> Verification:
-    """Compare what the index answers with what the tables say.
+    """Compare what the index, and a server, answer with what the tables say.
 
     Parameters
     ----------
@@ -117,6 +139,8 @@ def verify(
         How many entities of each table, and how many of its online rows.
     seed : int
         Which ones.
+    server : Server, optional
+        Is asked the same.
     clock : callable, optional
         Nanoseconds since 1970-01-01 UTC.
 
@@ -134,7 +158,7 @@ def verify(
     if isinstance(sample, bool) or not isinstance(sample, int) or not 1 <= sample <= MOST_ENTITIES:
         raise InvalidInputError(f"sample is {sample!r}", hint=f"give a whole number from 1 to {MOST_ENTITIES:,}")
     wanted = resolve(plans.catalog, plans.registry, features, full_feature_names=True)
-    return Verification(tables=tuple(_verify(plans, one, _Sampling(sample, seed, clock)) for one in wanted))
+    return Verification(tables=tuple(_verify(plans, one, _Sampling(sample, seed, clock), server) for one in wanted))
 
 
 class _Sampling(NamedTuple):
@@ -145,11 +169,12 @@ class _Sampling(NamedTuple):
     clock: Callable[[], int]
 
 
-def _verify(plans: Plans, one: Wanted, sampling: _Sampling) -> TableVerification:
+def _verify(plans: Plans, one: Wanted, sampling: _Sampling, server: Server | None) -> TableVerification:
     table, features, index = one.table, one.features, plans.materializer.index
     lag = one.state.version - plans.materializer.watermark(one.state)
     pin = f"@{one.state.version}" if one.pinned else ""
-    plan = plans.prepare([f"{table.name}{pin}:{feature}" for feature in features])
+    references = [f"{table.name}{pin}:{feature}" for feature in features]
+    plan = plans.prepare(references)
     state = table.log.require()
     known = _entities(table, state)
     rows = _sampled(known, state, index.keys(state.metadata.id, sampling.size), sampling)
@@ -160,6 +185,7 @@ def _verify(plans: Plans, one: Wanted, sampling: _Sampling) -> TableVerification
     is_quiet = state.version == version == plans.materializer.watermark(state)
     offline = _offline(table, table.log.at(version), _Question(features, rows, moment, known))
     differences = list(_differences(rows, offline, _online(online)))
+    served = [] if server is None else list(_served(server, references, rows, plan, online))
     return TableVerification(
         table=str(table.name),
         version=version,
@@ -168,7 +194,8 @@ def _verify(plans: Plans, one: Wanted, sampling: _Sampling) -> TableVerification
         entities_compared=rows.height,
         values_compared=rows.height * len(features),
         values_different=len(differences),
-        differences=tuple(differences[:_KEPT]),
+        server_different=None if server is None else len(served),
+        differences=(*differences[:_KEPT], *served[:_KEPT]),
         entities_offline=known.height,
         entities_online=count if is_quiet else None,
     )
@@ -199,6 +226,22 @@ def _sampled(known: pl.DataFrame, state: State, keys: Sequence[bytes], sampling:
 def _online(answer: OnlineAnswer) -> Answers:
     values, statuses = answer.to_dict(), answer.statuses
     return {name: list(zip(values[name], found, strict=True)) for name, found in statuses.items()}
+
+
+def _served(
+    server: Server, references: Sequence[str], rows: pl.DataFrame, plan: OnlinePlan, before: OnlineAnswer
+) -> Iterator[Difference]:
+    """Compare what a server answers with the index, which says the same as the table or has been found out.
+
+    The server answers as of a moment, and maybe a version, between those of two reads of the index: a value that is as
+    either of them has it is right.
+    """
+    answer = _online(server.get_online_features(references, rows.to_dicts(), full_feature_names=False))
+    after = _online(plan.read(rows.to_dicts()))
+    late = {(difference.feature, tuple(difference.entity.items())) for difference in _differences(rows, after, answer)}
+    for difference in _differences(rows, _online(before), answer):
+        if (difference.feature, tuple(difference.entity.items())) in late:
+            yield msgspec.structs.replace(difference, by_server=True)
 
 
 class _Question(NamedTuple):

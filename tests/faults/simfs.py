@@ -152,7 +152,7 @@ class SimulatedFiles:
         after._root = _after_crash(self._root, OUTCOMES[outcome], after, survived)
         return after
 
-    def create(self, path: Path, content: Content) -> None:
+    def create(self, path: Path, content: Content, *, is_private: bool = False) -> None:
         folder = self._folder(path.parent)
         buffer = io.BytesIO()
         if callable(content):

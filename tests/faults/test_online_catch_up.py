@@ -6,6 +6,7 @@ import os
 import random
 import time
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 
 import polars as pl
@@ -14,8 +15,12 @@ import pytest
 import tiffin
 from faults.test_kill import wait_for
 from faults.workload import PROCESSES, Notes, notes
-from tiffin.errors import NoSpace, OnlineUnavailable, StorageError
+from tiffin.errors import NoSpace, OnlineUnavailable, StorageError, TableNotFound
+from tiffin.materialize import Materializer
 from tiffin.online.lmdb import LmdbIndex
+from tiffin.serving import watch
+from tiffin.store.opened import unpinned
+from tiffin.tables.log import Log
 
 NOW = datetime.now(UTC)
 ENTITIES = 20_000
@@ -109,14 +114,27 @@ def test_a_drop_stands_when_the_index_fails_and_its_rows_are_removed_later(store
     assert store._materializer.index.tables() == []
 
 
-def test_an_index_that_is_garbage_is_filled_again(store):
+@pytest.mark.parametrize("way", ["read", "materialize", "verify"])
+def test_an_index_that_is_garbage_is_filled_again(store, way):
     save(store, 3)
     store.close()
     data = store.path / "online" / "data.mdb"
     for damage in (b"", os.urandom(8192), data.read_bytes()[:-4096] + bytes(4096)):
         data.write_bytes(damage)
         with tiffin.FeatureStore(store.path) as again:
+            if way == "materialize":
+                assert [done.version for done in again.materialize()] == [0]
+            elif way == "verify":
+                assert again.verify().ok
             assert read(again, 2) == 3
+
+
+def test_an_index_that_is_garbage_has_nothing_of_any_table(store):
+    save(store, 3)
+    store.close()
+    (store.path / "online" / "data.mdb").write_bytes(os.urandom(8192))
+    with tiffin.FeatureStore(store.path) as again:
+        assert [lag.online_version for lag in again.online_lag()] == [-1]
 
 
 # Killed
@@ -174,3 +192,117 @@ def test_what_was_pushed_before_a_kill_is_online_after_it(tmp_path: Path, seed: 
 def push_all(folder: Path, log: Path) -> None:
     save(tiffin.FeatureStore(folder), 0)
     push(folder, log)
+
+
+@pytest.fixture
+def impatient(monkeypatch):
+    """Every read looks whether the index keeps up with the table."""
+    monkeypatch.setattr(watch, "LOOK_AFTER_S", 0.0)
+    monkeypatch.setattr(watch, "RETRY_AFTER_S", 0.0)
+
+
+def fail(*_, **__):
+    raise OnlineUnavailable("away")
+
+
+@pytest.mark.usefixtures("impatient")
+@pytest.mark.parametrize("kind", ["plan", "plain call"])
+def test_readers_catch_up_by_themselves_with_what_a_save_could_not(store, monkeypatch, kind):
+    save(store, 0)
+    plan = store.prepare("g/t")
+    ask = plan.read if kind == "plan" else partial(store.get_online_features, "g/t")
+    assert ask([{"id": 0}]).to_dict()["token"] == [0]
+    with monkeypatch.context() as patch:
+        patch.setattr(LmdbIndex, "apply", fail)
+        assert save(store, 1).online_version == 0
+        # The index can be read, not written: it answers what it has, and the answer says so.
+        answer = ask([{"id": 0}])
+        assert (answer.to_dict()["token"], answer.versions) == ([0], {"g/t": 0})
+    assert ask([{"id": 0}]).to_dict()["token"] == [1]
+
+
+@pytest.mark.usefixtures("impatient")
+def test_a_lag_is_followed_though_nothing_else_is_done_and_declarations_too(store, monkeypatch):
+    save(store, 0, ttl=timedelta(days=2))
+    plan = store.prepare("g/t:token")
+    with monkeypatch.context() as patch:
+        patch.setattr(LmdbIndex, "apply", fail)
+        save(store, 1, ttl=timedelta(hours=1), defaults={"token": -1})
+    assert plan.read([{"id": 0}]).to_dict()["token"] == [-1]
+
+
+def test_a_reader_gives_others_time_to_catch_up_and_a_failing_index_time_to_recover(store, monkeypatch):
+    save(store, 0)
+    plan = store.prepare("g/t")
+    tries = []
+    now = [time.monotonic()]
+    monkeypatch.setattr(watch.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(Materializer, "catch_up_if_free", lambda *_: tries.append(now[0]))
+    with monkeypatch.context() as patch:
+        patch.setattr(LmdbIndex, "apply", fail)
+        save(store, 1)
+    start = now[0]
+    for _ in range(3 * int(watch.RETRY_AFTER_S)):
+        now[0] += 1
+        plan.read([{"id": 0}])
+    first, *others = (round(at - start) for at in tries)
+    assert 1 < first <= 4
+    assert 1 <= len(others) <= 2
+
+
+@pytest.mark.usefixtures("impatient")
+def test_a_reader_does_not_wait_for_one_who_is_catching_up(store, monkeypatch):
+    save(store, 0)
+    plan = store.prepare("g/t")
+    with monkeypatch.context() as patch:
+        patch.setattr(LmdbIndex, "apply", fail)
+        save(store, 1)
+    table_id = store._catalog.find(unpinned("g/t")).log.require().metadata.id
+    with store._materializer._alone(table_id):
+        assert plan.read([{"id": 0}]).versions == {"g/t": 0}
+    assert plan.read([{"id": 0}]).versions == {"g/t": 1}
+
+
+@pytest.mark.usefixtures("impatient")
+def test_rows_of_a_table_that_was_dropped_while_the_index_was_away_do_not_answer(store, monkeypatch):
+    save(store, 0)
+    plan = store.prepare("g/t")
+    with monkeypatch.context() as patch:
+        patch.setattr(LmdbIndex, "drop", fail)
+        with pytest.raises(OnlineUnavailable):
+            store.drop("g/t")
+    with pytest.raises(TableNotFound):
+        plan.read([{"id": 0}])
+    save(store, 5)
+    assert plan.read([{"id": 0}]).to_dict()["token"] == [5]
+
+
+@pytest.mark.usefixtures("impatient")
+def test_rows_answer_though_the_tables_cannot_be_reached(store, monkeypatch):
+    save(store, 0)
+    plan = store.prepare("g/t")
+
+    def unreadable(*_):
+        raise StorageError("the disk is away")
+
+    monkeypatch.setattr(Log, "latest", unreadable)
+    assert plan.read([{"id": 0}]).to_dict()["token"] == [0]
+
+
+def test_the_lag_of_each_online_table(store, monkeypatch):
+    assert store.online_lag() == []
+    save(store, 0)
+    store.save("g/offline", [{"id": 1}])
+    with monkeypatch.context() as patch:
+        patch.setattr(LmdbIndex, "apply", fail)
+        save(store, 1)
+        save(store, 2)
+        patch.setattr(LmdbIndex, "load", fail)
+        store.save("g/new", [{"id": 1, "x": 1}], entity="id", online=True)
+    lags = [(lag.table, lag.version, lag.online_version, lag.versions) for lag in store.online_lag()]
+    assert lags == [("g/new", 0, -1, 1), ("g/t", 2, 0, 2)]
+    store.materialize()
+    assert [lag.versions for lag in store.online_lag()] == [0, 0]
+    monkeypatch.setattr(LmdbIndex, "head", fail)
+    with pytest.raises(OnlineUnavailable):
+        store.online_lag()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import shutil
 import subprocess
 import sys
@@ -21,7 +22,8 @@ from tiffin.online import OnlineIndex, open_index
 
 MOST_OUTDATED = {"flips": 1e-5, "scribbles": 1e-4}
 """Share of answers that may be of an earlier version: a damaged page, or a pointer, can lead to an old copy."""
-MOST_DEATHS = 3
+MOST_DEATHS = 6
+"""How often the same damage may kill a process that writes: as often as `changed` does something else to it."""
 
 
 def index_in(folder: Path) -> OnlineIndex:
@@ -45,7 +47,8 @@ def damaged(tmp_path: Path, kind: str, count: int, seed: int) -> str:
         assert done.returncode < 0, done.stderr
         assert "looked up" in lines[-1], f"a look-up killed the process: {done.stderr}"
         died.append(lines[-1]["looked up"])
-        # Seldom does a write through a damaged page kill the process only after it was done: then nothing marks it.
+        # Seldom does a write through a damaged page kill the process only after it was done: then nothing marks it, and
+        # the next write is done too.
         assert died.count(died[-1]) <= MOST_DEATHS, f"it died of the same damage again and again: {done.stderr}"
     assert sum("end" in line for line in lines) == count
     outcomes = sum((Counter(line.get("outcome", {})) for line in lines), Counter())
@@ -185,3 +188,20 @@ class TestAFullIndex:
         assert index.apply("one", head_of(1), head_of(2), rows_of(2, range(10)), [])
         index.close()
         assert open_index("lmdb", tmp_path, LOCAL, 1 << 24).load("one", head_of(3), lambda after: [])
+
+    def test_a_write_of_which_the_disk_takes_only_a_part_is_no_damage(self, tmp_path: Path):
+        """LMDB says of it what it says of a disk that fails."""
+        index = open_index("lmdb", tmp_path, LOCAL, MAP_BYTES)
+        assert index.load("one", head_of(1), lambda after: [rows_of(1, range(1000))])
+        index.load("gone", head_of(1), lambda after: [rows_of(1, range(20_000))])
+        index.drop("gone")  # so that the next write begins inside the file
+        limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, ((tmp_path / "data.mdb").stat().st_size + 50_000, limits[1]))
+        try:
+            with pytest.raises(NoSpace, match="no space is left"):
+                index.load("two", head_of(2), lambda after: [rows_of(2, range(100_000))])
+            assert index.get_many([("one", [key_of(1)])])[0].rows == [rows_of(1, range(2))[1][1]]
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        assert index.count("one") == 1000
+        assert index.load("two", head_of(2), lambda after: [rows_of(2, range(100_000))])

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+import tiffin
 from conformance.indexes import contents, head_of, key_of, rows_of
 from redis_server import Server, running
 from tiffin.errors import IndexDamaged, InvalidInputError, NoSpace, OnlineUnavailable
@@ -16,6 +17,14 @@ from tiffin.online import OnlineIndex, open_index
 
 def index_at(url: str) -> OnlineIndex:
     return open_index(url, Path("nowhere"), LOCAL, 0)
+
+
+def put(server: Server, key: bytes, value: bytes) -> None:
+    """Write a key past the index."""
+    import redis
+
+    with redis.Redis.from_url(server.url) as client:
+        client.set(key, value)
 
 
 @pytest.fixture
@@ -65,8 +74,9 @@ class TestAFullServer:
         with running(tmp_path, "--maxmemory", "4mb", "--maxmemory-policy", "noeviction") as server:
             index = index_at(server.url)
             assert index.load("one", head_of(1), lambda after: [rows_of(100, 1)])
-            with pytest.raises(NoSpace, match="full"):
+            with pytest.raises(NoSpace, match="full: command not allowed") as caught:
                 index.load("one", head_of(2), lambda after: [rows_of(100_000, 2)])
+            assert "HSET" not in str(caught.value), "the rows are shown"
             assert contents(index, "one", range(101)) == (1, [1] * 100 + [None])
 
     def test_rows_that_were_thrown_away_are_not_taken_for_absent(self, server: Server):
@@ -148,3 +158,31 @@ class TestTwoWriters:
         rows = Meanwhile(rows_of(10, 2), lambda: other.load("one", head_of(3), lambda after: [rows_of(4, 3)]))
         assert not index.load("one", head_of(2), lambda after: [rows])
         assert contents(index, "one", range(6)) == (3, [3, 3, 3, 3, None, None])
+
+
+class TestAServerOfTwoStores:
+    def test_neither_clears_away_what_the_other_keeps(self, server: Server, tmp_path: Path):
+        rows = [{"id": 1, "x": 1}]
+        one, two = (tiffin.FeatureStore(tmp_path / name, online_index=server.url) for name in ("one", "two"))
+        for store, name in ((one, "g/a"), (two, "g/b")):
+            store.save(name, rows, entity="id", online=True)
+        two.materialize()
+        assert [(lag.table, lag.versions) for lag in (*one.online_lag(), *two.online_lag())] == [("g/a", 0), ("g/b", 0)]
+        two.drop("g/b")
+        two.materialize()
+        assert len(index_at(server.url).tables()) == 1
+
+
+class TestWhatOthersWrote:
+    def test_a_load_that_cannot_be_read_is_damage(self, server: Server):
+        index = index_at(server.url)
+        put(server, b"tiffin:{one}:load", b"\xff\xff")
+        with pytest.raises(IndexDamaged, match="a load that cannot be read"):
+            index.load("one", head_of(1), lambda after: [rows_of(1, 1)])
+        index.reset()
+        assert index.load("one", head_of(1), lambda after: [rows_of(1, 1)])
+
+    def test_a_name_that_is_no_text_is_nobodys_table(self, server: Server):
+        index = index_at(server.url)
+        put(server, b"tiffin:{\xff}:head", b"x" * 20)
+        assert [table for table in index.tables() if index.head(table)] == []

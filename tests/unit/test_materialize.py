@@ -147,6 +147,17 @@ def test_rows_of_the_future_become_true_in_their_time(store):
     assert [values(store, 1, at=NOW + hours * HOUR)[0] for hours in (0, 1, 1.5, 2)] == [1.0, 2.0, 2.0, 3.0]
 
 
+def test_years_of_the_future_can_be_saved_at_once(store):
+    assert save(store, events(*[(1, hours, float(hours)) for hours in range(5000)])).online_version == 0
+    store.push("g/t", events((1, 4000, -1.0)))
+    assert [values(store, 1, at=NOW + hours * HOUR)[0] for hours in (0, 3999, 4000, 9999)] == [
+        0.0,
+        3999.0,
+        -1.0,
+        4999.0,
+    ]
+
+
 def test_entities_that_an_overwrite_or_a_restore_took_away_are_gone(store):
     save(store, events((1, -1, 1.0), (2, -1, 1.0)))
     save(store, events((2, -2, 5.0)))

@@ -169,6 +169,39 @@ def test_a_key_that_the_column_cannot_hold_is_not_found(users):
     assert users.get_online_features("user/ratings", ids(2**64, 7)).statuses["mean"] == ["NOT_FOUND", "PRESENT"]
 
 
+@pytest.mark.parametrize(
+    ("dtype", "good", "bad"),
+    [
+        (pl.Int64(), 1, [2**64, -(2**70), float("nan"), None]),
+        (pl.Int8(), np.int64(-1), [128, np.int64(-129)]),
+        (pl.String(), np.str_("a"), ["\ud800", float("nan")]),
+        (pl.Decimal(5, 2), 1, [10**9, Decimal("NaN"), Decimal("1.005")]),
+        (pl.Datetime("us"), pd.Timestamp(2024, 1, 1), [np.datetime64(2**62, "s"), pd.NaT]),
+        (pl.Boolean(), np.bool_(True), [float("nan")]),
+    ],
+    ids=str,
+)
+def test_what_no_row_can_have_as_its_key_is_answered_and_null_in_frames(store, dtype, good, bad):
+    store.save("g/t", pl.DataFrame({"id": pl.Series([good], dtype=dtype), "x": [1]}), entity="id", online=True)
+    answer = store.get_online_features("g/t", [{"id": value} for value in [good, *bad]])
+    assert answer.statuses["x"] == ["PRESENT", *["NOT_FOUND"] * len(bad)]
+    frame = answer.to_polars()
+    assert frame.schema == {"id": dtype, "x": pl.Int64}
+    assert frame["id"].null_count() == len(bad)
+    assert frame["x"].to_list() == [1, *[None] * len(bad)]
+    assert len(answer.to_pandas()) == len(frame)
+    assert repr(answer).startswith("OnlineAnswer of")
+
+
+def test_a_few_features_of_a_wide_table(store):
+    wide = pl.DataFrame({"id": [1, 2], **{f"f{number}": [number, -number] for number in range(50)}})
+    store.save("g/wide", wide, entity="id", online=True)
+    for asked in (["g/wide:f7", "g/wide:f49"], "g/wide"):
+        answer = store.get_online_features(asked, [{"id": 2}, {"id": 3}, {"id": 1}]).to_dict()
+        assert (answer["f7"], answer["f49"]) == ([-7, None, 7], [-49, None, 49])
+        assert store.get_online_features(asked, []).to_dict()["f49"] == []
+
+
 def test_several_tables_of_several_entities_answer_at_once(users):
     users.save("movie/basic", [{"movie_id": "m1", "year": 1999}], entity="movie_id", online=True)
     pairs = [{"user_id": 7, "movie_id": "m1", "seen": True}, {"user_id": 8, "movie_id": "m1", "seen": False}]
@@ -256,8 +289,9 @@ def test_the_answer_is_of_the_moment_that_is_asked_for(users):
             assert answer.to_dict()["mean"] == [value] * count, moment
     assert plan.read(ids(7), at=(NOW + DAY).replace(tzinfo=None)).statuses["mean"] == ["PRESENT"]
     assert plan.read(ids(7), at=(NOW + DAY).astimezone(timezone(-5 * timedelta(hours=1)))).to_dict()["mean"] == [4.5]
-    with pytest.raises(InvalidInputError, match="at is"):
-        plan.read(ids(7), at="now")
+    for nonsense in ("now", pd.NaT):
+        with pytest.raises(InvalidInputError, match="at is"):
+            plan.read(ids(7), at=nonsense)
 
 
 # A plan follows the tables

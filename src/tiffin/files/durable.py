@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 _TEMPORARY = re.compile(r"\.tiffin-[0-9a-f]{16}\.tmp")
 
 
-def write_durably(fs: FileSystem, path: Path, content: Content) -> None:
+def write_durably(fs: FileSystem, path: Path, content: Content, *, is_private: bool = False) -> None:
     """Write a file so that it is on the disk, whole, when this returns; what had the name is replaced in one step.
 
     Parameters
@@ -35,6 +35,8 @@ def write_durably(fs: FileSystem, path: Path, content: Content) -> None:
         The file, in an existing folder.
     content : Buffer or callable
         Its bytes, or a function that writes them to the open file.
+    is_private : bool
+        Whether it is the owner's alone to read and write.
 
     Raises
     ------
@@ -43,7 +45,7 @@ def write_durably(fs: FileSystem, path: Path, content: Content) -> None:
     OutcomeUnknown
         The file is there, but whether it survives a power loss is not known.
     """
-    _rename_or_discard(fs, _stage(fs, path, content), path)
+    _rename_or_discard(fs, _stage(fs, path, content, is_private=is_private), path)
     _settle(fs, path)
 
 
@@ -101,12 +103,14 @@ def publish(fs: FileSystem, path: Path, content: Content) -> None:
     _settle(fs, path)
 
 
-def _stage(fs: FileSystem, path: Path, content: Content, *, is_synced: bool = True) -> Path:
+def _stage(
+    fs: FileSystem, path: Path, content: Content, *, is_synced: bool = True, is_private: bool = False
+) -> Path:
     """Write the content under a temporary name beside `path`, and return that name."""
     temporary = path.with_name(f".tiffin-{os.urandom(8).hex()}.tmp")
     try:
         with translated(path, doing="write"):
-            fs.create(temporary, content)
+            fs.create(temporary, content, is_private=is_private)
             if is_synced:
                 fs.sync(temporary)
     except StorageError:

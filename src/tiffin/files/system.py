@@ -47,8 +47,11 @@ class Stat(NamedTuple):
 class FileSystem(Protocol):
     """The file operations that Tiffin uses; each is one request to the system and may fail with `OSError`."""
 
-    def create(self, path: Path, content: Content) -> None:
-        """Make a new file holding `content`; `FileExistsError` if the name is taken. A failure may leave part of it."""
+    def create(self, path: Path, content: Content, *, is_private: bool = False) -> None:
+        """Make a new file holding `content`; `FileExistsError` if the name is taken. A failure may leave part of it.
+
+        A private file is its owner's alone to read and write.
+        """
 
     def sync(self, path: Path) -> None:
         """Wait until the contents of a file are on the disk. A failed sync must never be repeated on that file."""
@@ -116,9 +119,9 @@ class FileSystem(Protocol):
 class LocalFiles:
     """The file system of this machine; it has no state."""
 
-    def create(self, path: Path, content: Content) -> None:
+    def create(self, path: Path, content: Content, *, is_private: bool = False) -> None:
         """Open exclusively, and write all of it or let it write itself."""
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600 if is_private else 0o666)
         with os.fdopen(descriptor, "wb", buffering=0) as file:
             if callable(content):
                 content(file)
@@ -189,6 +192,14 @@ class LocalFiles:
         return Stat(
             found.st_size, found.st_mtime_ns, found.st_ino, modes.S_ISDIR(found.st_mode), modes.S_ISLNK(found.st_mode)
         )
+
+    def append(self, path: Path, data: bytes) -> None:
+        """Add to the end of a log, its owner's alone; made if missing. Lines of several processes do not mix."""
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW, 0o600)
+        try:
+            os.write(descriptor, data)
+        finally:
+            os.close(descriptor)
 
     def touch(self, path: Path, mtime_ns: int) -> None:
         """`utimensat`; the time of the last access is set too."""

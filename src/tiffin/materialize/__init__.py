@@ -1,6 +1,6 @@
 """Filling the online index: from a table's versions to the newest row of each entity."""
 
 from tiffin.materialize.filling import Progress
-from tiffin.materialize.materializer import Materialized, Materializer
+from tiffin.materialize.materializer import Lag, Materialized, Materializer
 
-__all__ = ["Materialized", "Materializer", "Progress"]
+__all__ = ["Lag", "Materialized", "Materializer", "Progress"]

@@ -12,7 +12,7 @@ import polars as pl
 from tiffin.materialize.newest import CREATED
 from tiffin.online.base import Head
 from tiffin.online.keys import KeyCodec
-from tiffin.online.rows import RowCodec
+from tiffin.online.rows import FORMAT, RowCodec
 from tiffin.schema import dtypes
 from tiffin.schema.table import TableSpec
 from tiffin.tables.state import State
@@ -91,5 +91,5 @@ def _fingerprint(spec: TableSpec, order: Sequence[str]) -> str:
     entity = [(name, dtypes.encode(spec.dtypes[name])) for name in spec.entity]
     values = _values(spec)
     columns = [(name, dtypes.encode(values[name])) for name in order]
-    text = msgspec.json.encode([entity, spec.timestamp, spec.created, columns])
+    text = msgspec.json.encode([FORMAT, entity, spec.timestamp, spec.created, columns])
     return hashlib.blake2b(text, digest_size=8).hexdigest()

@@ -39,6 +39,21 @@ class Materialized(msgspec.Struct, frozen=True, kw_only=True):
     seconds: float
 
 
+class Lag(msgspec.Struct, frozen=True, kw_only=True):
+    """How far the online index is behind a table."""
+
+    table: str
+    version: int
+    """The newest version of the table."""
+    online_version: int
+    """The version that the index has caught up with; -1 if it has nothing of the table."""
+
+    @property
+    def versions(self) -> int:
+        """How many versions the index is behind."""
+        return self.version - self.online_version
+
+
 class Materializer:
     """Fills the online index of a store.
 
@@ -108,7 +123,7 @@ class Materializer:
         start = time.perf_counter()
         for _ in range(_ATTEMPTS):
             state = self._online_state(table)
-            if not from_scratch and self._is_caught_up(state):
+            if not from_scratch and self.is_caught_up(state):
                 return _report(state, Done(), start)
             with self._alone(state.metadata.id):
                 done = self._fill(table, progress, from_scratch=from_scratch)
@@ -118,6 +133,19 @@ class Materializer:
             f"the online rows of table {table.name} were changed by others {_ATTEMPTS} times while they were caught up",
             hint="let one machine at a time materialize a table",
         )
+
+    def catch_up_if_free(self, table: Table) -> None:
+        """Bring the index up to the newest version of a table, unless somebody does so at this moment.
+
+        Raises
+        ------
+        NotOnline, OnlineUnavailable, NoSpace
+            As for `catch_up`.
+        """
+        state = self._online_state(table)
+        with self._alone(state.metadata.id, wait=False) as is_free:
+            if is_free:
+                self._fill(table, None, from_scratch=False)
 
     def after_commit(self, table: Table, commit: Commit, *, was_online: bool) -> Commit:
         """Catch up after a commit; what fails becomes a warning, because the commit stands.
@@ -149,10 +177,28 @@ class Materializer:
             )
         return commit
 
+    def head(self, state: State) -> Head | None:
+        """Return what the index knows of a table; None if it has nothing of it, or is damaged."""
+        try:
+            return self.index.head(state.metadata.id)
+        except IndexDamaged:
+            # What is in it is as good as nothing: it is made again when it is next filled.
+            return None
+
     def watermark(self, state: State) -> int:
-        """Return the version that the index has caught up with; -1 if it has nothing of the table."""
-        head = self.index.head(state.metadata.id)
+        """Return the version that the index has caught up with; -1 if it has nothing of the table, or is damaged."""
+        head = self.head(state)
         return head.version if head else -1
+
+    def lag(self, state: State) -> Lag:
+        """Tell how far the index is behind a version of a table; this reads one small record."""
+        return Lag(table=state.table, version=state.version, online_version=self.watermark(state))
+
+    def is_caught_up(self, state: State) -> bool:
+        """Tell whether the index has caught up with this version; an index that is damaged has not."""
+        head = self.head(state)
+        known = head and (head.table, head.version, head.timestamp)
+        return known == (state.table, state.version, state.timestamp)
 
     def forget(self, table_id: str) -> None:
         """Take a table out of the index."""
@@ -164,14 +210,21 @@ class Materializer:
     def sweep(self, catalog: Catalog) -> list[str]:
         """Take out of the index what is of no table any more, or of one that is not online.
 
+        Only what this store put there: a server may hold the rows of other stores too.
+
         Returns
         -------
         list of str
             Names of the tables.
         """
         swept = []
-        for table_id in self.index.tables():
-            head = self.index.head(table_id)
+        try:
+            heads = {table_id: self.index.head(table_id) for table_id in self.index.tables() if self._is_ours(table_id)}
+        except IndexDamaged:
+            # What is of no table goes with the rest.
+            self.index.reset()
+            return []
+        for table_id, head in heads.items():
             if head is not None and not _is_of(head, table_id, catalog):
                 self.forget(table_id)
                 swept.append(head.table)
@@ -182,18 +235,10 @@ class Materializer:
         if not state.spec.online:
             raise NotOnline(
                 f"table {table.name} is not online",
-                hint=f"put it there: store.materialize({str(table.name)!r})",
+                hint=f"put it there: store.materialize({str(table.name)!r}), tiffin materialize {table.name}",
                 table=str(table.name),
             )
         return state
-
-    def _is_caught_up(self, state: State) -> bool:
-        try:
-            head = self.index.head(state.metadata.id)
-        except IndexDamaged:
-            return False
-        known = head and (head.table, head.version, head.timestamp)
-        return known == (state.table, state.version, state.timestamp)
 
     def _fill(self, table: Table, progress: Progress | None, *, from_scratch: bool) -> tuple[State, Done] | None:
         """Fill the index with the version that is the newest now that nobody else fills it; None if they did."""
@@ -218,13 +263,18 @@ class Materializer:
         except TiffinError:
             return -1
 
-    def _alone(self, table_id: str) -> AbstractContextManager[bool]:
+    def _is_ours(self, table_id: str) -> bool:
+        """Tell whether this store has filled a table: its lock file is there until it is forgotten."""
+        with translated(self._folder, doing="look at"):
+            return self._fs.stat(self._lock_file(table_id)) is not None
+
+    def _alone(self, table_id: str, *, wait: bool = True) -> AbstractContextManager[bool]:
         """Hold the lock under which one process at a time fills a table."""
         with translated(self._folder, doing="look at"):
             is_missing = self._fs.stat(self._folder) is None
         if is_missing:
             make_folders(self._fs, self._folder)
-        return self._fs.lock(self._lock_file(table_id))
+        return self._fs.lock(self._lock_file(table_id), wait=wait)
 
     def _lock_file(self, table_id: str) -> Path:
         # Another writer may have put anything into its table's id.

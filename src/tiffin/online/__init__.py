@@ -8,13 +8,25 @@ from tiffin.errors import InvalidInputError, MissingDependency
 from tiffin.online.base import Head, OnlineIndex, Rows, decode_head, encode_head
 from tiffin.online.keys import KeyCodec
 from tiffin.online.rows import Row, RowCodec
+from tiffin.online.whole_numbers import datetimes
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from tiffin.files import FileSystem
 
-__all__ = ["Head", "KeyCodec", "OnlineIndex", "Row", "RowCodec", "Rows", "decode_head", "encode_head", "open_index"]
+__all__ = [
+    "Head",
+    "KeyCodec",
+    "OnlineIndex",
+    "Row",
+    "RowCodec",
+    "Rows",
+    "datetimes",
+    "decode_head",
+    "encode_head",
+    "open_index",
+]
 
 
 def open_index(where: str | None, folder: Path, fs: FileSystem, map_bytes: int) -> OnlineIndex:

@@ -73,7 +73,8 @@ _DAMAGED = (
     lmdb.BadTxnError, lmdb.BadValsizeError, lmdb.CorruptedError, lmdb.CursorFullError, lmdb.IncompatibleError,
     lmdb.InvalidError, lmdb.PageFullError, lmdb.PageNotFoundError, lmdb.PanicError, lmdb.VersionMismatchError,
 )  # fmt: skip
-_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
+"""LMDB gives the last where only a part could be written; nothing is lost, the file's head still has the old pages."""
 
 
 class Opened:
@@ -270,14 +271,15 @@ class Environment:
 
     def _translated(self, error: lmdb.Error) -> StorageError:
         where = f"the online index in {str(self.folder)!r}"
-        if isinstance(error, lmdb.MapFullError):
-            # If what the file says of its free pages is wrong, this is how that shows.
-            if problem := self._problem():
-                return self._damaged(problem)
+        is_full = isinstance(error, lmdb.MapFullError)
+        # If what the file says of its free pages is wrong, this is how that shows.
+        if (is_full or error.code == errno.EIO) and (problem := self._problem()):
+            return self._damaged(problem)
+        if is_full:
             return NoSpace(f"{where} has reached its most bytes, {self._map_bytes:,}", hint="raise online_map_bytes")
         if error.code in _FULL:
-            return NoSpace(f"no space is left for {where}", hint="free some space and materialize again")
-        if isinstance(error, _DAMAGED) or error.code in (errno.EIO, errno.EINVAL):
+            return NoSpace(f"no space is left for {where}: {error}", hint="free some space and materialize again")
+        if isinstance(error, _DAMAGED) or error.code == errno.EINVAL:
             return self._damaged(str(error))
         if isinstance(error, lmdb.MapResizedError):
             return OnlineUnavailable(

@@ -213,7 +213,10 @@ class _Text:
 
         def encode_text(values: Sequence[Any]) -> bytes | None:
             if len(values) == 1 and type(values[0]) is str:
-                key = values[0].encode("utf-8", "surrogatepass")
+                try:
+                    key = values[0].encode()
+                except UnicodeEncodeError:
+                    return None
                 if 0 < len(key) < most and key[0]:
                     return key
             return self._encode_alone(values)
@@ -232,7 +235,11 @@ class _Text:
             return None
         if not isinstance(value, bytes if self._is_binary else str):
             raise _wrong_kind(value, self._name, self._dtype)
-        data = value if isinstance(value, bytes) else value.encode("utf-8", "surrogatepass")
+        try:
+            data = value if isinstance(value, bytes) else value.encode()
+        except UnicodeEncodeError:
+            # Half of a surrogate pair: no table holds such a text.
+            return None
         return data if self._is_last else data.replace(b"\0", _NUL) + _END
 
     def encode_column(self, column: pl.Series) -> pl.Series:
@@ -288,11 +295,17 @@ def _plain(value: Any) -> Any:
         return None if kind is float and isnan(value) else value
     if kind.__name__ in ("NaTType", "NAType"):
         return None
-    if kind.__name__ in ("datetime64", "timedelta64") and isinstance(value.item(), int):
+    if kind.__module__ != "numpy" or getattr(value, "shape", None) != ():
+        # Of another library, or an array: a number, a text or a time, or refused by the column.
+        return value
+    plain = value.item()
+    if kind.__name__ in ("datetime64", "timedelta64") and isinstance(plain, int):
         # Finer than a microsecond: equal to no stored value, unless it is a round one.
         rounded = value.astype(f"{kind.__name__}[us]")
-        return rounded.item() if rounded == value else None
-    return _plain(value.item()) if hasattr(value, "dtype") and hasattr(value, "item") else value
+        # Compared in its own unit: one that is too far away would overflow to the same in both.
+        return rounded.item() if rounded.astype(value.dtype) == value else None
+    # What Python has no form for, such as a long double, stays what it is.
+    return plain if type(plain) is kind else _plain(plain)
 
 
 def _only(values: Sequence[Any], name: str) -> Any:

@@ -95,8 +95,9 @@ class RedisIndex:
                 url,
                 socket_timeout=timeout_s,
                 socket_connect_timeout=timeout_s,
-                # A server that was started anew is noticed by its connections being dead.
-                retry=Retry(NoBackoff(), 1),
+                # A server that was started anew is noticed by its connections being dead. One that does not answer is
+                # not asked again: the caller has waited long enough.
+                retry=Retry(NoBackoff(), 1, supported_errors=(redis.ConnectionError,)),
             )
             self._renew()
         except ValueError:
@@ -204,7 +205,8 @@ class RedisIndex:
         """List the ids of the tables that the index has a head of."""
         with self._translated():
             found = list(self._client.scan_iter(match="tiffin:{*}:head", count=1000))
-        return [key.decode().removeprefix("tiffin:{").removesuffix("}:head") for key in found]
+        # What others have put there may be no text; it has no head, then.
+        return [key.decode(errors="replace").removeprefix("tiffin:{").removesuffix("}:head") for key in found]
 
     def reset(self) -> None:
         """Remove what Tiffin keeps in this database of the server, other stores' tables too: they fill it again."""
@@ -313,21 +315,26 @@ class RedisIndex:
             yield
         except redis.exceptions.OutOfMemoryError as error:
             raise NoSpace(
-                f"the server of the online index, {self._where}, is full: {error}",
+                f"the server of the online index, {self._where}, is full: {_said(error)}",
                 hint="raise its maxmemory, or keep fewer tables online",
             ) from error
         except redis.RedisError as error:
-            if str(error).startswith("WRONGTYPE"):
+            if _said(error).startswith("WRONGTYPE"):
                 raise IndexDamaged(
-                    f"the online index at {self._where} is not Tiffin's: {error}", hint=REBUILD
+                    f"the online index at {self._where} is not Tiffin's: {_said(error)}", hint=REBUILD
                 ) from error
             raise OnlineUnavailable(
-                f"the online index at {self._where} cannot be used: {error}",
+                f"the online index at {self._where} cannot be used: {_said(error)}",
                 hint="check that the server runs, and the user and password in online_index",
             ) from error
 
     def _lost(self) -> IndexDamaged:
         return IndexDamaged(f"the server at {self._where} has dropped rows of the online index", hint=REBUILD)
+
+
+def _said(error: redis.RedisError) -> str:
+    """Return what the server said; the client puts the command before it, with rows that are nobody's business."""
+    return str(error).rpartition(" of pipeline caused error: ")[2]
 
 
 def _key(table_id: str, name: str) -> str:
@@ -344,7 +351,10 @@ def _get(asked: Pipeline, key: str) -> bytes | None:
 
 def _get_load(asked: Pipeline, table_id: str) -> _Load | None:
     data = _get(asked, _key(table_id, "load"))
-    return None if data is None else msgspec.msgpack.decode(data, type=_Load)
+    try:
+        return None if data is None else msgspec.msgpack.decode(data, type=_Load)
+    except msgspec.MsgspecError as error:
+        raise IndexDamaged(f"the online index holds a load that cannot be read: {error}", hint=REBUILD) from error
 
 
 def _set_load(asked: Pipeline, table_id: str, load: _Load) -> None:

@@ -3,7 +3,7 @@
 A packed row is a checksum (4 bytes: XXH32 of the key and the rest) and one msgpack array::
 
     [time, value, value, …]       time: microseconds since 1970-01-01 UTC, or nil if the table has no timestamp
-    [[time, older], value, …]     not yet true when it was written; `older` is the row before it, an array like this
+    [[row, row, …]]               all but the last not yet true when it was written; each an array like that
 
 The values stand in the codec's `order`. What msgpack has no form for is written as a number or a text
 (see `forms`). A row may have fewer values than the table has features: the last ones were added
@@ -12,7 +12,7 @@ after it was written, and are null.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from itertools import groupby
 from operator import add
 from typing import TYPE_CHECKING, Any
@@ -29,6 +29,8 @@ from tiffin.online.whole_numbers import microseconds
 if TYPE_CHECKING:
     import numpy as np
 
+FORMAT = 2
+"""Another whenever rows are packed otherwise: those of before are not built upon."""
 SUM_BYTES = 4
 MOST_PATTERNS = 16
 """Columns are packed together while their nulls lie in no more different ways than this."""
@@ -83,16 +85,13 @@ class RowCodec:
         bytes
             From which `chain` makes the rows again, given the same key.
         """
-        plain: Row | None = None
-        for row in reversed(rows):
-            written = row.copy()
+        written = [row.copy() for row in rows]
+        for row in written:
             for place, write in self._writers:
-                if written[place] is not None:
-                    written[place] = write(written[place])
-            if plain is not None:
-                written[0] = [written[0], plain]
-            plain = written
-        body = _encode(plain)
+                if row[place] is not None:
+                    row[place] = write(row[place])
+        # Side by side: there may be more of them than msgpack's arrays can be nested.
+        body = _encode(written[0] if len(written) == 1 else [written])
         return _checksum(key + body) + body
 
     def pack_frame(self, keys: Sequence[bytes], times: pl.Series | None, frame: pl.DataFrame) -> list[bytes]:
@@ -198,7 +197,7 @@ class RowCodec:
         """Choose the row of a moment from a decoded body, and complete it."""
         time = row[0]
         if time.__class__ is list or (at is not None and time is not None and time > at):
-            known = (older for older in _newest_first(row) if at is None or older[0] is None or older[0] <= at)
+            known = (found for found in _newest_first(row) if at is None or found[0] is None or found[0] <= at)
             found = next(known, None)
             if found is None:
                 return None
@@ -215,14 +214,9 @@ class RowCodec:
         return row
 
 
-def _newest_first(row: Row) -> Iterator[Row]:
+def _newest_first(body: Row) -> list[Row]:
     """Take a decoded body apart into its rows."""
-    rest: Row | None = row
-    while rest is not None:
-        row, rest = rest, None
-        if row[0].__class__ is list:
-            row[0], rest = row[0]
-        yield row
+    return body[0] if body[0].__class__ is list else [body]
 
 
 def _bodies(start: bytes, columns: list[tuple[Form, pl.Series]], count: int) -> list[bytes]:

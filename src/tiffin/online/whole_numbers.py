@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Context, Decimal, Inexact, InvalidOperation
@@ -67,7 +67,7 @@ def counting(dtype: pl.DataType) -> Counting | None:
         case pl.Decimal():
             scale = dtype.scale or 0
             value = lambda units: Decimal(units).scaleb(-scale, _EXACTLY)  # noqa: E731 - a one-line function
-            return Counting(16, True, _units(scale), value, pl.Series.to_physical)
+            return Counting(16, True, _units(dtype.precision, scale), value, pl.Series.to_physical)
     bits = _BITS.get(dtype.base_type())
     if bits is None:
         return None
@@ -88,6 +88,25 @@ def microseconds(times: pl.Series) -> pl.Series:
         Int64; null where the time is.
     """
     return times.cast(pl.Datetime("us", getattr(times.dtype, "time_zone", None))).to_physical()
+
+
+def datetimes(counts: Sequence[int | None]) -> list[datetime | None]:
+    """Make datetimes of microseconds since 1970-01-01 UTC: without a zone, and many at once.
+
+    Parameters
+    ----------
+    counts : sequence of int or None, length n
+        Microseconds; None where there is no time.
+
+    Returns
+    -------
+    list of datetime or None, length n
+        In UTC.
+    """
+    import numpy as np  # noqa: PLC0415 - heavy, and not needed to read rows
+
+    found: list[datetime | None] = np.array(counts, dtype="datetime64[us]").tolist()
+    return found
 
 
 def _integer(value: Any) -> int:
@@ -113,7 +132,11 @@ def _microseconds(value: Any) -> int | None:
         raise TypeError
     if getattr(value, "nanosecond", 0):  # of a pandas Timestamp
         return None
-    instant = value.replace(tzinfo=UTC) if value.tzinfo is None else value
+    try:
+        instant = value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+    except OverflowError:
+        # Its zone puts it before the year 1, or after 9999.
+        return None
     return (instant - _EPOCH) // _MICROSECOND
 
 
@@ -141,15 +164,18 @@ def _durations(unit: str) -> Counting:
     return Counting(8, True, count, value, pl.Series.to_physical)
 
 
-def _units(scale: int) -> Callable[[Any], int | None]:
+def _units(precision: int, scale: int) -> Callable[[Any], int | None]:
+    end = 10**precision
+
     def count(value: Any) -> int | None:
         if isinstance(value, bool) or not isinstance(value, int | Decimal):
             raise TypeError
         try:
-            return int(Decimal(value).scaleb(scale, _EXACTLY).quantize(Decimal(1), context=_EXACTLY))
+            number = int(Decimal(value).scaleb(scale, _EXACTLY).quantize(Decimal(1), context=_EXACTLY))
         except (Inexact, InvalidOperation, ValueError):
-            # Finer or longer than the column's numbers, or no number at all.
+            # Finer or longer than any column's numbers, or no number at all.
             return None
+        return number if -end < number < end else None
 
     return count
 

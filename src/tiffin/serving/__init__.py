@@ -1,6 +1,6 @@
 """Answering online: prepared plans that read the newest rows of entities from the online index."""
 
-from tiffin.serving.answer import OnlineAnswer, Status
+from tiffin.serving.answer import OnlineAnswer, Shape, Status, Taken
 from tiffin.serving.plan import OnlinePlan, Plans
 
-__all__ = ["OnlineAnswer", "OnlinePlan", "Plans", "Status"]
+__all__ = ["OnlineAnswer", "OnlinePlan", "Plans", "Shape", "Status", "Taken"]

@@ -6,12 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
-from typing import Any, NamedTuple
+from operator import itemgetter
+from typing import Any, NamedTuple, cast
 
 import polars as pl
 
 from tiffin.frames import FeatureFrame
-from tiffin.online import Row, decode_head
+from tiffin.online import KeyCodec, Row, decode_head
 from tiffin.serving.entities import Intake
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -30,6 +31,9 @@ class Status(StrEnum):
     """The entity's row is older than the ttl allows."""
 
 
+_PRESENT = [Status.PRESENT]
+
+
 class Column(NamedTuple):
     """What the values of a column are, where they do not say it themselves."""
 
@@ -38,8 +42,9 @@ class Column(NamedTuple):
     """Type in the pandas or Arrow frame that they came from."""
 
 
-class Shape(NamedTuple):
-    """What the answers of a plan have in common."""
+@dataclass(frozen=True, eq=False)
+class Shape:
+    """What the answers of a plan have in common; each is only equal to itself."""
 
     intake: Intake
     """Takes the entity columns."""
@@ -58,6 +63,30 @@ class Found:
     """Rows of earlier times are outside the ttl, microseconds since 1970-01-01 UTC."""
     head: bytes | None
     """What the index said of the table."""
+
+    def times(self) -> list[int | None]:
+        """Return the time of each row; None where there is none."""
+        return [None if row is None else row[0] for row in self.rows]
+
+    def statuses(self, places: Sequence[int]) -> list[list[Status]]:
+        """Tell what stands behind the values at some places of the rows."""
+        rows, oldest = self.rows, self.oldest
+        if None in rows or (oldest is not None and any(row[0] < oldest for row in rows if row)):
+            return [[_status(row, oldest, place) for row in rows] for place in places]
+        columns = [list(map(itemgetter(place), cast("Sequence[Row]", rows))) for place in places]
+        return [_PRESENT * len(rows) if None not in column else list(map(_of_value, column)) for column in columns]
+
+
+class Taken(NamedTuple):
+    """What was taken from one table."""
+
+    table: str
+    """`group/name`."""
+    version: int
+    statuses: dict[str, list[Status]]
+    """What stands behind each value, by feature."""
+    times: list[int | None]
+    """The time of each entity's row, microseconds since 1970-01-01 UTC; None where there is none."""
 
 
 class OnlineAnswer:
@@ -110,9 +139,13 @@ class OnlineAnswer:
         Returns
         -------
         polars.DataFrame, shape (number of entities, number of entity columns + features)
+            An entity that its column cannot hold, which so has no row, is null.
         """
-        columns = self._shape.columns
-        return pl.DataFrame([pl.Series(name, self._values[name], columns[name].dtype) for name in columns])
+        shape, values = self._shape, self._values
+        entity = {name: _held(values[name], name, shape.columns[name].dtype) for name in shape.intake.names}
+        return pl.DataFrame(
+            [pl.Series(name, entity.get(name, values[name]), dtype) for name, (dtype, _) in shape.columns.items()]
+        )
 
     def to_pandas(self) -> Any:
         """Give the answer as a pandas frame, in the pandas types that the tables were saved with.
@@ -140,17 +173,34 @@ class OnlineAnswer:
         return {head.table: head.version for head in heads}
 
     @property
+    def shape(self) -> Shape:
+        """What all answers of the same plan have in common."""
+        return self._shape
+
+    @property
     def statuses(self) -> dict[str, list[Status]]:
         """What stands behind each value, by feature."""
-        return {name: self._status(name) for name in self._shape.sources}
+        found = {name: column for taken in self.by_table() for name, column in taken.statuses.items()}
+        return {name: found[name] for name in self._shape.sources}
 
     @property
     def timestamps(self) -> dict[str, list[datetime | None]]:
         """The time of each entity's row, by feature, UTC, also of one that is too old; None where there is none."""
-        return {
-            name: [None if time is None else _EPOCH + timedelta(microseconds=time) for time in self._times(name)]
-            for name in self._shape.sources
-        }
+        times = [
+            [None if time is None else _EPOCH + timedelta(microseconds=time) for time in found.times()]
+            for found in self._found
+        ]
+        return {name: times[table].copy() for name, (table, _) in self._shape.sources.items()}
+
+    def by_table(self) -> list[Taken]:
+        """Tell for each table what was taken from it."""
+        taken = []
+        for number, found in enumerate(self._found):
+            places = {name: place for name, (table, place) in self._shape.sources.items() if table == number}
+            statuses = dict(zip(places, found.statuses([*places.values()]), strict=True))
+            head = decode_head(found.head or b"")
+            taken.append(Taken(head.table, head.version, statuses, found.times()))
+        return taken
 
     def __len__(self) -> int:
         return len(self._found[0].rows)
@@ -160,12 +210,15 @@ class OnlineAnswer:
 
     def _times(self, name: str) -> list[int | None]:
         table, _ = self._shape.sources[name]
-        return [None if row is None else row[0] for row in self._found[table].rows]
+        return self._found[table].times()
 
-    def _status(self, name: str) -> list[Status]:
-        table, place = self._shape.sources[name]
-        found = self._found[table]
-        return [_status(row, found.oldest, place) for row in found.rows]
+
+def _held(values: Sequence[Any], name: str, dtype: pl.DataType) -> list[Any]:
+    """Return the values of an entity column as a table holds them; None where it cannot."""
+    codec = KeyCodec({name: dtype})
+    keys = [codec.encode_one((value,)) for value in values]
+    found = [None if key is None else codec.decode(key) or (value,) for key, value in zip(keys, values, strict=True)]
+    return [None if entity is None else entity[0] for entity in found]
 
 
 def _status(row: Row | None, oldest: int | None, place: int) -> Status:
@@ -173,4 +226,8 @@ def _status(row: Row | None, oldest: int | None, place: int) -> Status:
         return Status.NOT_FOUND
     if oldest is not None and row[0] < oldest:
         return Status.OUTSIDE_MAX_AGE
-    return Status.NULL_VALUE if row[place] is None else Status.PRESENT
+    return _of_value(row[place])
+
+
+def _of_value(value: Any) -> Status:
+    return Status.NULL_VALUE if value is None else Status.PRESENT

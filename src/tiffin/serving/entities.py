@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import date, datetime, time, timedelta
+from decimal import Decimal
 from operator import itemgetter
 from typing import Any
+
+import msgspec
+import polars as pl
 
 from tiffin.errors import InvalidInputError, LimitError, did_you_mean
 from tiffin.frames import ingest
@@ -15,6 +20,11 @@ MOST_ROWS = 100_000
 Columns = dict[str, list[Any]]
 """The values of each entity column."""
 
+_AS_TEXT: dict[type[pl.DataType], type] = {
+    pl.Binary: bytes, pl.Date: date, pl.Datetime: datetime, pl.Time: time, pl.Duration: timedelta, pl.Decimal: Decimal,
+}  # fmt: skip
+"""Entity columns whose values JSON has no form for: there they are texts."""
+
 _HINT = "give a list of dicts, a dict of lists, or a frame, with a value for each entity column"
 
 
@@ -23,13 +33,15 @@ class Intake:
 
     Parameters
     ----------
-    names : sequence of str
+    dtypes : mapping of str to polars.DataType
         The entity columns that each must have.
     """
 
-    def __init__(self, names: Sequence[str]) -> None:
-        self.names = tuple(names)
-        self._getters = [(name, itemgetter(name)) for name in names]
+    def __init__(self, dtypes: Mapping[str, pl.DataType]) -> None:
+        self.names = tuple(dtypes)
+        kinds = {name: _AS_TEXT.get(dtype.base_type()) for name, dtype in dtypes.items()}
+        self._as_text = {name: kind for name, kind in kinds.items() if kind is not None}
+        self._getters = [(name, itemgetter(name)) for name in self.names]
 
     def columns(self, rows: Any) -> tuple[int, Columns]:
         """Return the values of each entity column.
@@ -70,9 +82,35 @@ class Intake:
             )
         return count, columns
 
+    def from_json(self, columns: Columns) -> None:
+        """Turn texts that stand for times, decimals (as numbers too) and bytes into these.
+
+        Parameters
+        ----------
+        columns : dict of str to list
+            What `columns` gave for entities that were read from JSON; changed in place.
+
+        Raises
+        ------
+        InvalidInputError
+            A text is none of its column; names row and column.
+        """
+        for name, kind in self._as_text.items():
+            try:
+                columns[name] = msgspec.convert(columns[name], list[kind | None])  # type: ignore[valid-type]
+            except msgspec.ValidationError as error:
+                raise InvalidInputError(
+                    f"entity column {name!r}: {error}", hint="write times as in ISO 8601, and bytes in base64"
+                ) from error
+
     def _of_frame(self, rows: Any) -> tuple[int, Columns]:
         if isinstance(rows, tuple):
             return self.columns(list(rows))
+        if type(rows) is dict and rows.keys() == set(self.names) and self.names:
+            lists = list(rows.values())
+            # The most usual: no frame is needed to see that they are of one length.
+            if all(type(values) is list and len(values) == len(lists[0]) for values in lists):
+                return len(lists[0]), {name: rows[name] for name in self.names}
         if isinstance(rows, Mapping):
             for name, values in rows.items():
                 is_list = isinstance(values, Sequence) and not isinstance(values, str | bytes)

@@ -34,6 +34,7 @@ class Part:
     def __init__(self, wanted: Wanted, layout: Layout, head: Head) -> None:
         spec = wanted.state.spec
         self.id = wanted.state.metadata.id
+        self.table = wanted.table
         self.head = encode_head(head)
         self._wanted = wanted
         self._known = (head.table, head.columns, head.layout)
@@ -57,7 +58,7 @@ class Part:
         found = decode_head(head)
         if (found.table, found.columns, found.layout) != self._known:
             return False
-        now = self._wanted.table.log.latest()
+        now = self.table.log.latest()
         if now is None or now.metadata != self._wanted.state.metadata:
             return False
         self.head = head
@@ -115,23 +116,23 @@ class Part:
                 answer[name] = [values[place]]
         else:
             found = Found(self._codec.unpack_many(keys, known.rows, moment), oldest, known.head)
-            by_place = self._by_place(found)
-            for name, place in self.places:
-                answer[name] = list(by_place[place])
+            answer.update(self._columns(found))
         for name, default in self._defaults:
             answer[name] = [default if value is None else value for value in answer[name]]
         return found
 
-    def _by_place(self, found: Found) -> list[tuple[Any, ...]]:
-        """Gather the values that stand at the same place of the rows; nulls where there is none, or one too old."""
+    def _columns(self, found: Found) -> Columns:
+        """Gather the values of each feature; nulls where there is no row, or one too old."""
         blank, rows, oldest = self._blank, found.rows, found.oldest
-        if not rows:
-            return [()] * len(blank)
         if oldest is None:
             valid = [blank if row is None else row for row in rows]
         else:
             valid = [blank if row is None or row[0] < oldest else row for row in rows]
-        return list(zip(*valid, strict=True))
+        if not valid or 4 * len(self.places) < len(blank):
+            # To turn whole rows into columns takes longer than to pick a few values of each.
+            return {name: [row[place] for row in valid] for name, place in self.places}
+        by_place = list(zip(*valid, strict=True))
+        return {name: list(by_place[place]) for name, place in self.places}
 
     def _refuse(self, columns: Columns) -> None:
         """Say in which row the value is that cannot be a key."""

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import time
+from collections import OrderedDict
 from collections.abc import Hashable, Sequence
 from datetime import UTC, datetime, timedelta
+from threading import Lock
 from typing import Any, NamedTuple
 
 from tiffin.errors import CommitConflict, IndexDamaged, InvalidInputError
@@ -12,6 +14,8 @@ from tiffin.features import Features, Wanted, answer_names, references, resolve
 from tiffin.materialize import Materializer
 from tiffin.materialize import layout as layouts
 from tiffin.registry import Registry, Service
+from tiffin.schema.names import TableName
+from tiffin.serving import watch
 from tiffin.serving.answer import Column, OnlineAnswer, Shape
 from tiffin.serving.entities import Intake
 from tiffin.serving.part import Part
@@ -49,7 +53,9 @@ class Plans:
         self.catalog = catalog
         self.registry = registry
         self.materializer = materializer
-        self._known: dict[tuple[Hashable, bool], OnlinePlan] = {}
+        self.watch = watch.Watch(materializer)
+        self._known: OrderedDict[tuple[Hashable, bool], OnlinePlan] = OrderedDict()
+        self._lock = Lock()
 
     def prepare(self, features: Features, *, full_feature_names: bool = False) -> OnlinePlan:
         """Find out what a list of features takes; see `FeatureStore.prepare`."""
@@ -58,14 +64,27 @@ class Plans:
     def recall(self, features: Features, *, full_feature_names: bool = False) -> OnlinePlan:
         """Return the plan of a list of features, which is made when it is first asked for."""
         question = (self._question(features), full_feature_names)
-        try:
-            return self._known[question]
-        except (KeyError, TypeError):
-            # Not known, or no features at all, which is refused here.
+        plan = self._look_up(question)
+        if plan is None:
             plan = self.prepare(features, full_feature_names=full_feature_names)
-        if len(self._known) >= _MOST_PLANS:
-            self._known.clear()
-        self._known[question] = plan
+            with self._lock:
+                self._known[question] = plan
+                if len(self._known) > _MOST_PLANS:
+                    self._known.popitem(last=False)
+        return plan
+
+    def known(self, features: Features, *, full_feature_names: bool = False) -> OnlinePlan | None:
+        """Return the plan that `recall` would, if that needs not make it."""
+        return self._look_up((self._question(features), full_feature_names))
+
+    def _look_up(self, question: tuple[Hashable, bool]) -> OnlinePlan | None:
+        try:
+            with self._lock:
+                plan = self._known[question]
+                self._known.move_to_end(question)
+        except (KeyError, TypeError):
+            # Not known, or no features at all, which is refused when the plan is made.
+            return None
         return plan
 
     def _question(self, features: Features) -> Hashable:
@@ -95,11 +114,22 @@ class OnlinePlan:
         self._plans = plans
         self._full_feature_names = full_feature_names
         self._made = self._make()
+        self._look_at = time.monotonic() + watch.LOOK_AFTER_S
 
     def __repr__(self) -> str:
         return f"OnlinePlan({list(self.references)!r})"
 
-    def read(self, entity_rows: Any, *, at: datetime | None = None) -> OnlineAnswer:
+    @property
+    def tables(self) -> tuple[TableName, ...]:
+        """The tables that are read."""
+        return tuple(part.table.name for part in self._made.parts)
+
+    @property
+    def entity(self) -> tuple[str, ...]:
+        """The entity columns of the tables."""
+        return self._made.shape.intake.names
+
+    def read(self, entity_rows: Any, *, at: datetime | None = None, from_json: bool = False) -> OnlineAnswer:
         """Read the features of some entities.
 
         Parameters
@@ -109,6 +139,8 @@ class OnlinePlan:
         at : datetime, optional
             The moment as of which to answer; now, if left out. Without a zone it is UTC. It must not be before the
             tables were last saved to: the index keeps no older rows.
+        from_json : bool
+            Whether the keys were read from JSON, where times, decimals and bytes (in base64) are texts.
 
         Returns
         -------
@@ -126,10 +158,12 @@ class OnlinePlan:
             The index cannot be read.
         """
         moment = time.time_ns() // 1000 if at is None else _micros(at)
+        if time.monotonic() >= self._look_at:
+            self._look()
         was_reset = False
         for _ in range(_ATTEMPTS):
             try:
-                answer = self._ask(self._made, entity_rows, moment)
+                answer = self._ask(self._made, entity_rows, moment, from_json=from_json)
             except IndexDamaged:
                 if was_reset:
                     raise
@@ -146,22 +180,49 @@ class OnlinePlan:
             self._made = self._make()
         raise self._too_busy()
 
+    def glance(self, entity_rows: Any, *, from_json: bool = False) -> OnlineAnswer | None:
+        """Read the features of some entities if looking into the index is all it takes.
+
+        Returns
+        -------
+        OnlineAnswer or None
+            As `read` gives it; None if that has to look after the tables or the index first, or would refuse.
+        """
+        if time.monotonic() >= self._look_at:
+            return None
+        made = self._made
+        try:
+            return self._ask(made, entity_rows, time.time_ns() // 1000, from_json=from_json, follows=False)
+        except (InvalidInputError, IndexDamaged):
+            return None
+
+    def _look(self) -> None:
+        """See to it that the rows in the index are those of the tables, and keep up with them."""
+        # First, so that other threads go on reading meanwhile.
+        self._look_at = time.monotonic() + watch.LOOK_AFTER_S
+        if not all(self._plans.watch.is_of(part.table, part.id) for part in self._made.parts):
+            self._made = self._make()
+
     def _is_current(self, parts: Sequence[Part]) -> bool:
         """Tell whether the index still knows the tables as the plan does."""
         known = self._plans.materializer.index.get_many([(part.id, []) for part in parts])
         return all(one.head == part.head or part.follows(one.head) for part, one in zip(parts, known, strict=True))
 
-    def _ask(self, made: _Made, entity_rows: Any, moment: int) -> OnlineAnswer | None:
+    def _ask(
+        self, made: _Made, entity_rows: Any, moment: int, *, from_json: bool, follows: bool = True
+    ) -> OnlineAnswer | None:
         """Ask the index; None if it knows the tables otherwise than the plan does."""
         shape, parts = made
         # The answer begins with the entity columns.
         count, values = shape.intake.columns(entity_rows)
+        if from_json:
+            shape.intake.from_json(values)
         wanted = [(part.id, part.keys(values, count)) for part in parts]
         answers = self._plans.materializer.index.get_many(wanted)
         found = []
         for number, part in enumerate(parts):
             known = answers[number]
-            if known.head != part.head and not part.follows(known.head):
+            if known.head != part.head and not (follows and part.follows(known.head)):
                 return None
             found.append(part.answer(wanted[number][1], known, moment, values))
         if len(parts) > 1:
@@ -217,7 +278,7 @@ def _entity(wanted: Sequence[Wanted]) -> list[str]:
         if name in entity:
             raise InvalidInputError(
                 f"{name!r} would be the name of a feature and of an entity column in the answer",
-                hint="ask for full_feature_names=True",
+                hint="ask for full names (full_feature_names=True, --full-feature-names)",
                 name=name,
             )
     return entity
@@ -234,12 +295,15 @@ def _shape(wanted: Sequence[Wanted], parts: Sequence[Part], entity: Sequence[str
         sources |= {name: (number, place) for name, place in part.places}
     order = [*entity, *answer_names(wanted)]
     return Shape(
-        Intake(entity), {name: columns[name] for name in order}, {name: sources[name] for name in order[len(entity) :]}
+        Intake({name: columns[name].dtype for name in entity}),
+        {name: columns[name] for name in order},
+        {name: sources[name] for name in order[len(entity) :]},
     )
 
 
 def _micros(at: datetime) -> int:
     """Count a moment in microseconds since 1970-01-01 UTC; one without a zone is UTC."""
-    if not isinstance(at, datetime):
+    # pandas' missing time is a datetime, and not equal to itself.
+    if not isinstance(at, datetime) or at != at:  # noqa: PLR0124 - see above
         raise InvalidInputError(f"at is {at!r}", hint="give a datetime; one without a zone is UTC")
     return ((at if at.tzinfo else at.replace(tzinfo=UTC)) - _EPOCH) // _MICROSECOND

@@ -7,19 +7,26 @@ from collections.abc import Sequence
 from typing import Any
 
 from tiffin import config
-from tiffin.agreement import Verification, verify
+from tiffin.agreement import Server, Verification, verify
 from tiffin.features import Features
-from tiffin.materialize import Materialized, Progress
+from tiffin.materialize import Lag, Materialized, Progress
 from tiffin.schema.names import TableName
-from tiffin.serving import OnlineAnswer, OnlinePlan
+from tiffin.serving import OnlineAnswer, OnlinePlan, Plans
 from tiffin.store.opened import unpinned
 from tiffin.store.save import Saving
 from tiffin.tables import saving
-from tiffin.tables.table import Commit
+from tiffin.tables.actions import Once
+from tiffin.tables.state import State
+from tiffin.tables.table import Commit, Table
 
 
 class Serving(Saving):
     """Methods of `FeatureStore` that keep the newest rows online and answer from them."""
+
+    @property
+    def plans(self) -> Plans:
+        """The plans of plain calls, for a server that must know beforehand how long a call can take."""
+        return self._plans
 
     def materialize(
         self, reference: str | None = None, *, from_scratch: bool = False, progress: Progress | None = None
@@ -58,8 +65,7 @@ class Serving(Saving):
             saving.put_online(table, saving.Note(author=config.author(os.environ)))
             return [self._materializer.catch_up(table, progress, from_scratch=from_scratch)]
         self._materializer.sweep(self._catalog)
-        online = (table for table in self._named(None) if table.log.require().spec.online)
-        return [self._materializer.catch_up(table, progress, from_scratch=from_scratch) for table in online]
+        return [self._materializer.catch_up(table, progress, from_scratch=from_scratch) for table, _ in self._online()]
 
     def push(
         self,
@@ -70,6 +76,7 @@ class Serving(Saving):
         timestamp: str | None = None,
         created: str | None = None,
         message: str = "",
+        once: Once | None = None,
     ) -> Commit:
         """Append rows to a table and put them online, in one step.
 
@@ -83,6 +90,8 @@ class Serving(Saving):
             As for `save`; what is not given is as the table has it.
         message : str
             Why, for the history.
+        once : Once, optional
+            As for `save`.
 
         Returns
         -------
@@ -109,6 +118,7 @@ class Serving(Saving):
             online=True,
             mode="append",
             message=message,
+            once=once,
         )
 
     def prepare(self, features: Features, *, full_feature_names: bool = False) -> OnlinePlan:
@@ -172,7 +182,24 @@ class Serving(Saving):
         """
         return self._plans.recall(features, full_feature_names=full_feature_names).read(entity_rows)
 
-    def verify(self, features: Features | None = None, *, sample: int = 1000, seed: int = 0) -> Verification:
+    def online_lag(self) -> list[Lag]:
+        """Tell how far the online index is behind each table that is online; cheap enough to be asked all the time.
+
+        Returns
+        -------
+        list of Lag
+            `.version` of the table, `.online_version` of the index, and how many `.versions` lie between them.
+
+        Raises
+        ------
+        OnlineUnavailable, StorageError
+            The index, or a table, cannot be read.
+        """
+        return [self._materializer.lag(state) for _, state in self._online()]
+
+    def verify(
+        self, features: Features | None = None, *, sample: int = 1000, seed: int = 0, server: Server | None = None
+    ) -> Verification:
         """Prove on samples that the online index answers what the tables say.
 
         Entities are taken from the newest version of each table and from the index. For each, all values and statuses
@@ -186,6 +213,8 @@ class Serving(Saving):
             Entities of each table, and of its online rows, that are compared; at most 50,000.
         seed : int
             Which ones.
+        server : client, optional
+            What a server of this store answers is compared as well: `tiffin.connect(url)`.
 
         Returns
         -------
@@ -200,5 +229,12 @@ class Serving(Saving):
             The sample is out of bounds, or a reference pins a version.
         """
         if features is None:
-            features = [str(table.name) for table in self._named(None) if table.log.require().spec.online]
-        return verify(self._plans, features, sample=sample, seed=seed) if features else Verification(tables=())
+            features = [str(table.name) for table, _ in self._online()]
+        if not features:
+            return Verification(tables=())
+        return verify(self._plans, features, sample=sample, seed=seed, server=server)
+
+    def _online(self) -> list[tuple[Table, State]]:
+        """List the tables that are online, at their newest versions; those that are being dropped are none."""
+        found = ((table, table.log.latest()) for table in self._named(None))
+        return [(table, state) for table, state in found if state is not None and state.spec.online]

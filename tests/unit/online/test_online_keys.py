@@ -145,6 +145,10 @@ class TestValues:
             (pl.Decimal(10, 2), Decimal("3.001")),
             (pl.Decimal(10, 2), 10**40),
             (pl.Decimal(10, 2), Decimal("NaN")),
+            (pl.Decimal(10, 2), Decimal("100000000.00")),
+            (pl.String(), "\ud800"),
+            (pl.Datetime("us"), np.datetime64(2**62, "s")),
+            (pl.Datetime("us"), dt.datetime.max.replace(tzinfo=dt.timezone(dt.timedelta(hours=-1)))),
         ],
         ids=repr,
     )
@@ -172,6 +176,11 @@ class TestValues:
             (pl.Decimal(10, 2), 3.5),
             (pl.Int64(), [7]),
             (pl.String(), {"a": 1}),
+            (pl.Int64(), np.array([7, 8])),
+            (pl.Int64(), np.array([])),
+            (pl.Int64(), np.longdouble(7)),
+            (pl.Int64(), pl.Series([7, 8])),
+            (pl.Int64(), pd.Series([7, 8])),
         ],
         ids=repr,
     )

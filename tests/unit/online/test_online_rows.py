@@ -156,6 +156,13 @@ class TestTimes:
             assert codec.unpack(b"key", packed, at) == expected
             assert codec.unpack_many([b"key"], [packed], at) == [expected]
 
+    def test_any_number_of_them_may_wait(self):
+        codec = RowCodec({"n": pl.Int64()})
+        rows = [[time, time] for time in range(5000, 0, -1)]
+        packed = codec.pack(b"key", rows)
+        assert codec.chain(b"key", packed) == rows
+        assert codec.unpack(b"key", packed, 7) == [7, 7]
+
     def test_before_them_may_be_a_row_without_a_time(self):
         codec = RowCodec({"n": pl.Int64()})
         packed = codec.pack(b"key", [[10, 2], [None, 1]])
