@@ -169,7 +169,7 @@ def _service(catalog: Catalog, registry: Registry, text: str) -> tuple[str, ...]
     if tables:
         raise Ambiguous(
             f"{text!r} is a feature service and the table {tables[0]}",
-            hint=f"write {tables[0]} for the table; give store.service({text!r}), or the service another name",
+            hint=f"write {tables[0]} for the table; for the service pass store.service({text!r}), or --service {text}",
             candidates=[text, *tables],
         )
     return tuple(service.features)
@@ -211,5 +211,6 @@ def _answer_name(reference: Reference, feature: str) -> str:
 
 
 def _same_name(name: str, first: str, second: str, is_full: bool) -> InvalidInputError:
-    hint = "write the group in each reference" if is_full else "ask for full_feature_names=True"
+    full_names = "ask for full names (full_feature_names=True, --full-feature-names)"
+    hint = "write the group in each reference" if is_full else full_names
     return InvalidInputError(f"{first} and {second} would both be called {name!r} in the answer", hint=hint, name=name)

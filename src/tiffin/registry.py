@@ -74,7 +74,7 @@ class Registry:
             except FileExistsError:
                 raise ConflictError(
                     f"there is a service {service.name!r} already",
-                    hint="choose another name, or pass replace=True",
+                    hint="choose another name, or replace it (replace=True, --replace)",
                     service=service.name,
                 ) from None
 

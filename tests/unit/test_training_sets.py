@@ -1,7 +1,9 @@
 """Training sets: kept, made again bit for bit, or told precisely why not."""
 
 import json
+import os
 import shutil
+import time
 from datetime import UTC, datetime, timedelta
 
 import pandas as pd
@@ -19,8 +21,10 @@ from tiffin.errors import (
     NotReproducible,
     TrainingSetNotFound,
 )
+from tiffin.files import LOCAL
 from tiffin.schema.names import TableName
 from tiffin.tables import saving
+from tiffin.tables.log import Log
 
 
 def day(number: int) -> datetime:
@@ -343,9 +347,145 @@ def test_an_examination_names_a_damaged_training_set(kept):
     assert "training set 'a' is damaged" in finding.what
 
 
-def test_the_error_of_a_damaged_lock_says_which_set_to_drop(kept):
-    log = kept.path / "registry" / "training_sets" / "a" / "_delta_log" / f"{0:020}.json"
-    log.write_bytes(log.read_bytes().replace(b"column_hashes", b"column_hashez"))
-    with tiffin.FeatureStore(kept.path) as reopened, pytest.raises(CorruptData, match="training set 'a'") as error:
-        reopened.training_sets()
-    assert "drop the training set" in error.value.hint
+def log_of(store, name="a"):
+    return store.path / "registry" / "training_sets" / name / "_delta_log" / f"{0:020}.json"
+
+
+def rewritten(data: bytes) -> bytes:
+    return data.replace(b"column_hashes", b"column_hashez")
+
+
+def cut_off(data: bytes) -> bytes:
+    return data[: len(data) // 2]
+
+
+@pytest.mark.parametrize("damage", [rewritten, cut_off, lambda _: b""])
+def test_one_damaged_lock_does_not_hide_the_other_sets(kept, damage):
+    kept.save_training_set("b", kept.get_historical_features(SPINE, FEATURES))
+    assert kept.examine_training_sets() == []
+    log = log_of(kept)
+    log.write_bytes(damage(log.read_bytes()))
+    for _ in range(2):  # a commit that is cut off is set aside when it is first seen
+        with tiffin.FeatureStore(kept.path) as reopened:
+            assert [found.name for found in reopened.training_sets()] == ["b"]
+            (finding,) = reopened.examine_training_sets()
+            assert (finding.kind, finding.table) == ("corrupt", "training_sets/a")
+            assert finding in reopened.examine()
+            with pytest.raises(CorruptData, match="training set 'a' is damaged") as error:
+                reopened.training_set("a")
+            assert "drop the training set" in error.value.hint
+            assert "is damaged" in str(refusal(reopened))
+            with pytest.raises(CorruptData, match="training set 'a'"):
+                reopened.vacuum("user/ratings", keep_versions=1)
+
+
+@pytest.mark.parametrize("is_reopened", [False, True])
+def test_a_set_whose_only_commit_was_cut_off_makes_room_when_that_is_said(kept, is_reopened):
+    frame = kept.get_historical_features(SPINE, FEATURES)
+    log = log_of(kept)
+    log.write_bytes(cut_off(log.read_bytes()))
+    with tiffin.FeatureStore(kept.path) as reopened:
+        if is_reopened:
+            assert reopened.training_sets() == []
+        with pytest.raises(ConflictError, match="already") as error:
+            reopened.save_training_set("a", frame)
+        assert "--replace" in error.value.hint
+        reopened.save_training_set("a", frame, replace=True)
+        assert_frame_equal(reopened.reproduce("a").to_polars(), frame.to_polars())
+        assert reopened.examine_training_sets() == []
+
+
+@pytest.mark.parametrize("damage", [rewritten, cut_off])
+def test_a_damaged_set_can_be_dropped_and_its_name_given_away(kept, damage):
+    frame = kept.get_historical_features(SPINE, FEATURES)
+    log = log_of(kept)
+    log.write_bytes(damage(log.read_bytes()))
+    with tiffin.FeatureStore(kept.path) as reopened:
+        reopened.drop_training_set("a")
+        assert reopened.training_sets() == reopened.examine_training_sets() == []
+        reopened.save_training_set("a", frame)
+        assert_frame_equal(reopened.reproduce("a").to_polars(), frame.to_polars())
+
+
+def test_over_a_lock_that_cannot_be_read_the_error_says_what_to_do(kept):
+    frame = kept.get_historical_features(SPINE, FEATURES)
+    log = log_of(kept)
+    log.write_bytes(rewritten(log.read_bytes()))
+    with tiffin.FeatureStore(kept.path) as reopened:
+        with pytest.raises(CorruptData, match="training set 'a' is damaged") as error:
+            reopened.save_training_set("a", frame, replace=True)
+        assert "drop the training set" in error.value.hint
+
+
+@pytest.fixture
+def interrupted(store):
+    """A store in which the first save of a training set was killed a while ago, just before its commit."""
+    store.save_training_set("a", store.get_historical_features(SPINE, FEATURES))
+    log_of(store).unlink()
+    long_ago = time.time() - 3600
+    os.utime(log_of(store).parent, (long_ago, long_ago))
+    with tiffin.FeatureStore(store.path) as reopened:
+        yield reopened
+
+
+def test_a_first_save_that_was_killed_leaves_no_set(interrupted):
+    assert interrupted.training_sets() == interrupted.examine_training_sets() == interrupted.examine() == []
+    for act in (interrupted.training_set, interrupted.reproduce, interrupted.drop_training_set):
+        with pytest.raises(TrainingSetNotFound):
+            act("a")
+    interrupted.drop("user/city")
+
+
+@pytest.mark.parametrize("name", ["a", "b"])
+def test_and_is_swept_up_by_the_next_save(interrupted, name):
+    frame = interrupted.get_historical_features(SPINE, FEATURES)
+    interrupted.save_training_set(name, frame)
+    folder = interrupted.path / "registry" / "training_sets"
+    assert [path.name for path in folder.iterdir()] == [name]
+    assert len(list((folder / name).glob("*.parquet"))) == 1
+    assert_frame_equal(interrupted.reproduce(name).to_polars(), frame.to_polars())
+
+
+def test_a_first_save_that_may_go_on_is_left_alone(interrupted):
+    frame = interrupted.get_historical_features(SPINE, FEATURES)
+    folder = interrupted.path / "registry" / "training_sets" / "a"
+    (folder / "_delta_log" / "now").touch()
+    with tiffin.FeatureStore(interrupted.path) as another:
+        another.save_training_set("b", frame)
+    assert folder.exists()
+    long_ago = time.time() - 3600
+    os.utime(folder / "_delta_log", (long_ago, long_ago))
+    with LOCAL.lock(folder / "_delta_log" / ".write.lock", shared=True):
+        interrupted.save_training_set("c", frame)
+    assert folder.exists()
+
+
+@pytest.mark.parametrize("damage", [None, rewritten, cut_off])
+def test_a_set_stays_however_old_or_damaged_it_is(kept, damage):
+    log = log_of(kept)
+    if damage:
+        log.write_bytes(damage(log.read_bytes()))
+    long_ago = time.time() - 3600
+    for _ in range(2):
+        os.utime(log.parent, (long_ago, long_ago))
+        with tiffin.FeatureStore(kept.path) as reopened:
+            reopened.save_training_set("b", reopened.get_historical_features(SPINE, FEATURES), replace=True)
+            assert len(reopened.training_sets()) == (1 if damage else 2)
+            assert len(reopened.examine_training_sets()) == (1 if damage else 0)
+
+
+def test_locks_are_read_once_while_nothing_changes(kept, monkeypatch):
+    kept.save_training_set("b", kept.get_historical_features(SPINE, FEATURES))
+    assert [found.name for found in kept.training_sets()] == ["a", "b"]
+    before = kept.training_set("a")
+    read = []
+    read_commit = Log.read_commit
+    monkeypatch.setattr(Log, "read_commit", lambda log, version: read.append(log.table) or read_commit(log, version))
+    assert [found.name for found in kept.training_sets()] == ["a", "b"]
+    kept.vacuum("user/city", keep_versions=1)
+    assert [table for table in read if table.startswith("training_sets/")] == []
+    with tiffin.FeatureStore(kept.path) as another:
+        newer = another.get_historical_features(SPINE.head(1), FEATURES)
+        another.save_training_set("a", newer, replace=True)
+    assert before.rows == 4
+    assert kept.training_set("a").rows == 1

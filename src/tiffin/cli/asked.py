@@ -11,14 +11,21 @@ from tiffin.cli.run import Run
 if TYPE_CHECKING:
     import polars as pl
 
+    from tiffin.features import Features
+
 REFERENCES = (
     "group/name:feature, group/name for all of them, pinned as group/name@3; separated by commas, or repeated. "
     "Or the name of a feature service."
 )
 
 FeaturesOption = Annotated[
-    list[str], typer.Option("--features", "-f", metavar="REFERENCES", help=REFERENCES, show_default=False)
+    list[str] | None, typer.Option("--features", "-f", metavar="REFERENCES", help=REFERENCES, show_default=False)
 ]
+ServiceOption = Annotated[
+    str | None,
+    typer.Option("--service", metavar="NAME", help="A feature service, also where a table has the same name."),
+]
+FullNamesOption = Annotated[bool, typer.Option("--full-feature-names", help="Name the columns group__name__feature.")]
 
 
 class Keys(NamedTuple):
@@ -30,21 +37,37 @@ class Keys(NamedTuple):
     """The tables' timestamps."""
 
 
-def asked_for(texts: Sequence[str]) -> str | list[str]:
-    """Return references, or the one text that may also be the name of a feature service."""
+def asked_for(run: Run, texts: Sequence[str] | None, service: str | None, written_as: str) -> "Features":
+    """Return what is asked for: references, the one text that may also be a feature service's name, or a service.
+
+    Parameters
+    ----------
+    run : Run
+        Knows the store.
+    texts : sequence of str or None
+        References, or the name of a service.
+    service : str or None
+        The name of a service, and of nothing else.
+    written_as : str
+        What the references are called in the help.
+    """
+    if bool(texts) == (service is not None):
+        raise typer.BadParameter(f"give either {written_as} or --service", param_hint=written_as)
+    if service is not None:
+        return run.store.service(service)
     names = names_of(texts) or []
     return names[0] if len(names) == 1 else names
 
 
-def keys_of(run: Run, features: str | Sequence[str]) -> Keys:
+def keys_of(run: Run, features: "Features") -> Keys:
     """Find out what the rows of the tables are found by.
 
     Parameters
     ----------
     run : Run
         Knows the store.
-    features : str or sequence of str
-        What is asked for: references, or the name of a feature service.
+    features : str, sequence of str or Service
+        What is asked for.
     """
     keys = Keys({}, set())
     for table in _tables(run, features):
@@ -56,8 +79,11 @@ def keys_of(run: Run, features: str | Sequence[str]) -> Keys:
     return keys
 
 
-def _tables(run: Run, features: str | Sequence[str]) -> list[str]:
+def _tables(run: Run, features: "Features") -> list[str]:
+    from tiffin.registry import Service
+
     if isinstance(features, str):
-        services = {service.name: service.features for service in run.store.services()}
+        services = {service.name: service for service in run.store.services()}
         features = services.get(features, (features,))
-    return list(dict.fromkeys(reference.partition(":")[0] for reference in features))
+    references = features.features if isinstance(features, Service) else features
+    return list(dict.fromkeys(reference.partition(":")[0] for reference in references))

@@ -1,6 +1,9 @@
 """Where the rows of an answer go: to a file, down a pipe, or on the screen."""
 
+import contextlib
 import sys
+from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
@@ -56,7 +59,38 @@ def target_of(run: Run, output: str | None, form: Format | None) -> Target | Non
     return Target(output, form or Format.CSV)
 
 
-def deliver(run: Run, frame: "FeatureFrame", target: Target | None, most: int | None = None) -> None:
+def check_apart(source: str | None, target: Target | None) -> None:
+    """Refuse to write over the file that is read, however its name is spelled and whichever link leads to it.
+
+    Parameters
+    ----------
+    source : str or None
+        The file that is read, if it is one.
+    target : Target or None
+        As `target_of` returned it.
+    """
+    if source is None or target is None or STREAM in {source, target.output}:
+        return
+    for name in (target.output, lock_file(target.output)):
+        # What cannot be looked at cannot be read or written either: that is told there.
+        with contextlib.suppress(OSError):
+            if Path(name).is_file() and Path(name).samefile(source):
+                raise typer.BadParameter(f"{name!r} is the file that is read: name another", param_hint="--output")
+
+
+def lock_file(output: str) -> str:
+    """Name the file beside a training frame that holds its lock."""
+    return f"{output}.lock.json"
+
+
+def deliver(
+    run: Run,
+    frame: "FeatureFrame",
+    target: Target | None,
+    most: int | None = None,
+    *,
+    keep: Callable[[], object] = lambda: None,
+) -> None:
     """Write rows where they go, and answer the command.
 
     Parameters
@@ -69,9 +103,16 @@ def deliver(run: Run, frame: "FeatureFrame", target: Target | None, most: int | 
         As `target_of` returned it.
     most : int, optional
         Rows that people are shown; 20 if left out.
+    keep : callable, optional
+        What else is kept, in the store: nothing is if the file cannot be written, and no file is left if this fails.
     """
+    if target is not None and target.output != STREAM:
+        _export(run, frame, target, keep)
+        return
+    # Before: who reads from a pipe may close it when the first rows have come.
+    keep()
     if target is not None:
-        _export(run, frame, target)
+        _send(frame, target.form)
     elif run.as_json:
         run.answer(_document(frame))
     else:
@@ -82,20 +123,27 @@ def _is_terminal() -> bool:
     return sys.stdout.isatty()
 
 
-def _export(run: Run, frame: "FeatureFrame", target: Target) -> None:
+def _send(frame: "FeatureFrame", form: Format) -> None:
+    from tiffin.cli import export
+
+    export.to_standard_output(frame.to_polars(), form)
+
+
+def _export(run: Run, frame: "FeatureFrame", target: Target, keep: Callable[[], object]) -> None:
     from tiffin.cli import export
 
     output, form = target
-    with run.busy(f"writing {output}"):
-        export.write(frame.to_polars(), output, form)
-    if output == STREAM:
-        return
-    document = {"output": output, "format": form, "rows": len(frame), "columns": frame.columns, **_origin(frame)}
-    lines = [Text.assemble(("wrote ", "green"), (output, "bold"), f" · {words.many(len(frame), 'row')} · {form}")]
-    if frame.lock.recipe is not None and not export.is_special(output):
-        document["lock_file"] = f"{output}.lock.json"
-        export.write_json(frame.lock.to_dict(), document["lock_file"])
-        lines.append(Text.assemble(("locked ", "green"), (document["lock_file"], "bold")))
+    shown = words.printable(output)
+    document = {"output": shown, "format": form, "rows": len(frame), "columns": frame.columns, **_origin(frame)}
+    lines = [Text.assemble(("wrote ", "green"), (shown, "bold"), f" · {words.many(len(frame), 'row')} · {form}")]
+    with contextlib.ExitStack() as pending:
+        with run.busy(f"writing {shown}"):
+            pending.enter_context(export.written(frame.to_polars(), output, form))
+            if frame.lock.recipe is not None and not export.is_special(output):
+                document["lock_file"] = lock_file(shown)
+                pending.enter_context(export.written_json(frame.lock.to_dict(), lock_file(output)))
+                lines.append(Text.assemble(("locked ", "green"), (lock_file(shown), "bold")))
+        keep()
     run.answer(document, *lines)
 
 

@@ -5,30 +5,44 @@ import contextlib
 import gzip
 import io
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import BinaryIO, cast
 
 import msgspec
 import polars as pl
 
-from tiffin.cli.formats import STREAM, Format
+from tiffin.cli.formats import Format
 from tiffin.cli.run import make_interruptible, standard_output, to_json
 from tiffin.errors import StorageError
 
 _ROWS_AT_ONCE = 10_000
 
 
-def write(frame: pl.DataFrame, name: str, form: Format) -> None:
-    """Write a frame.
+def to_standard_output(frame: pl.DataFrame, form: Format) -> None:
+    """Write a frame to standard output.
+
+    Raises
+    ------
+    StorageError
+        It cannot be written.
+    """
+    make_interruptible()
+    with standard_output() as stream:
+        _write(frame, stream, form)
+        stream.flush()
+
+
+@contextlib.contextmanager
+def written(frame: pl.DataFrame, name: str, form: Format) -> Iterator[None]:
+    """Write a frame to a file, which takes its place when the body is done; if that fails, all is as it was.
 
     Parameters
     ----------
     frame : DataFrame
         What to write.
     name : str
-        A file, compressed if it ends with `.gz`; or `-` for standard output. A file that is there is replaced when
-        the new one is complete.
+        The file, compressed if it ends with `.gz`. A device or pipe is written at once.
     form : Format
         How.
 
@@ -37,30 +51,29 @@ def write(frame: pl.DataFrame, name: str, form: Format) -> None:
     StorageError
         It cannot be written.
     """
-    if name == STREAM:
-        make_interruptible()
-        with standard_output() as stream:
-            _write(frame, stream, form)
-            stream.flush()
-        return
-    with _replacing(name) as file:
+
+    def fill(file: BinaryIO) -> None:
         if not name.endswith(".gz"):
             _write(frame, file, form)
             return
         with gzip.GzipFile(fileobj=file, mode="wb", filename="", mtime=0, compresslevel=6) as packed:
             _write(frame, cast("BinaryIO", packed), form)
 
+    with _replacing(name, fill):
+        yield
 
-def write_json(document: object, name: str) -> None:
-    """Write a document as indented JSON to a file, which is replaced when the new one is complete.
+
+@contextlib.contextmanager
+def written_json(document: object, name: str) -> Iterator[None]:
+    """Write a document as indented JSON to a file, which takes its place when the body is done.
 
     Raises
     ------
     StorageError
         It cannot be written.
     """
-    with _replacing(name) as file:
-        file.write(to_json(document))
+    with _replacing(name, lambda file: file.write(to_json(document))):
+        yield
 
 
 def _write(frame: pl.DataFrame, file: BinaryIO, form: Format) -> None:
@@ -122,26 +135,40 @@ def _column_as_text(column: pl.Series) -> pl.Series:
 
 
 @contextlib.contextmanager
-def _replacing(name: str) -> Iterator[BinaryIO]:
-    """Write a file beside the one that it will replace; a device or pipe is written as it is."""
+def _replacing(name: str, fill: Callable[[BinaryIO], object]) -> Iterator[None]:
+    """Write a file beside the one that it replaces after the body; a device or pipe is written as it is, before."""
     in_place = is_special(name)
     # The file that a link leads to is replaced, not the link.
-    path = Path(name) if in_place else Path(name).resolve()
+    path = Path(name if in_place else os.path.realpath(name))
     target = path if in_place else path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        with target.open("wb") as file:
-            yield file
+        with _told(name), target.open("wb") as file:
+            fill(file)
+        yield
         if not in_place:
-            target.replace(path)
-    except OSError as error:
-        raise StorageError(f"cannot write {name!r}: {error.strerror or error}", hint="choose another place") from error
+            with _told(name):
+                target.replace(path)
     finally:
         if not in_place:
-            target.unlink(missing_ok=True)
+            # What went wrong before is what to tell.
+            with contextlib.suppress(OSError):
+                target.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def _told(name: str) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise StorageError(f"cannot write {name!r}: {error.strerror or error}", hint="choose another place") from error
 
 
 def is_special(name: str) -> bool:
     """Tell whether a name stands for a device, a pipe or an open file, which cannot be replaced."""
     path = Path(name)
     is_open_file = path.is_absolute() and path.parts[1:2] in {("dev",), ("proc",)}
-    return path.exists() and (is_open_file or not path.is_file())
+    try:
+        return path.exists() and (is_open_file or not path.is_file())
+    except OSError:
+        # No name of a file: that is told when it is opened.
+        return False

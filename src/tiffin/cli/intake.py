@@ -7,7 +7,6 @@ import re
 import sys
 import zlib
 from collections.abc import Collection, Iterator, Mapping
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, cast
 
@@ -17,15 +16,16 @@ import pyarrow as pa
 import pyarrow.csv
 
 from tiffin import frames
+from tiffin.cli import words
 from tiffin.cli.formats import STREAM, Format, format_of, sniff
 from tiffin.cli.run import make_interruptible
 from tiffin.errors import InvalidInputError, StorageError, did_you_mean
+from tiffin.frames.texts import as_meant
 
 _PIECE = 1 << 20
 _LARGEST_CSV = (1 << 31) - 2
 """Bytes; PyArrow counts those of a block with 32 bits."""
 _GZIP = b"\x1f\x8b"
-_ISO_DAY = r"^\d{4}-\d\d-\d\d"
 
 
 def load(name: str, form: Format | None = None, texts: Collection[str] = ()) -> pl.DataFrame | list[Any]:
@@ -100,133 +100,7 @@ def read(
     loaded = load(name, form, {*known, *times})
     from_parquet = form is Format.PARQUET or (name != STREAM and form is None and format_of(name) is Format.PARQUET)
     frame = loaded if isinstance(loaded, pl.DataFrame) else frames.ingest(loaded).frame
-    if from_parquet:
-        return frame
-    made = []
-    for column in frame.iter_columns():
-        if column.name in known:
-            made.append(as_known(column, known[column.name]))
-        elif column.name in times:
-            made.append(as_time(column))
-        else:
-            made.append(column)
-    return pl.DataFrame(made)
-
-
-def as_known(column: pl.Series, dtype: pl.DataType) -> pl.Series:
-    """Give a column the type that the table has for it; text is read as what it says.
-
-    Parameters
-    ----------
-    column : Series, shape (n,)
-        As it was in the file.
-    dtype : DataType
-        As the table has it.
-
-    Returns
-    -------
-    Series, shape (n,)
-        Numbers that have no exact place in the type are left as they are: the store decides about them.
-
-    Raises
-    ------
-    InvalidInputError
-        A text is no value of the type.
-    """
-    if column.dtype == dtype:
-        return column
-    if column.dtype != pl.String:
-        cast = column.cast(dtype, strict=False) if _can_cast(column.dtype, dtype) else column
-        is_exact = cast.dtype == dtype and cast.cast(column.dtype, strict=False).equals(column, null_equal=True)
-        return cast if is_exact else column
-    parsed = as_values(column, dtype)
-    wrong = (parsed.is_null() & column.is_not_null()).arg_true()
-    if len(wrong):
-        raise InvalidInputError(
-            f"column {column.name!r} is {dtype} in the table; row {wrong[0]} of the file holds {column[wrong[0]]!r}",
-            hint="correct the file, or change the column's type with --mode overwrite --evolve",
-        )
-    return parsed
-
-
-def as_time(column: pl.Series) -> pl.Series:
-    """Read a column of ISO 8601 texts as days, if there are only days, or as instants in UTC.
-
-    Raises
-    ------
-    InvalidInputError
-        A text is no time.
-    """
-    if isinstance(column.dtype, pl.Datetime):
-        return column.dt.replace_time_zone("UTC") if column.dtype.time_zone is None else column
-    if column.dtype != pl.String:
-        return column
-    is_day = column.str.contains(_ISO_DAY + r"\s*$").all()
-    parsed = as_values(column, pl.Date() if is_day else pl.Datetime("us", "UTC"))
-    wrong = (parsed.is_null() & column.is_not_null()).arg_true()
-    if len(wrong):
-        raise InvalidInputError(
-            f"column {column.name!r} is declared as a time; row {wrong[0]} of the file holds {column[wrong[0]]!r}",
-            hint="write times like 2024-05-31T12:00:00Z",
-        )
-    return parsed
-
-
-def as_values(texts: pl.Series, dtype: pl.DataType) -> pl.Series:
-    """Read texts as values of a type that CSV can write; null where a text is none."""
-    trimmed = texts.str.strip_chars()
-    if isinstance(dtype, pl.Datetime):
-        instants = _instants(trimmed, dtype)
-        return (
-            instants.dt.convert_time_zone(dtype.time_zone) if dtype.time_zone else instants.dt.replace_time_zone(None)
-        )
-    if dtype == pl.Date:
-        return trimmed.str.to_date("%Y-%m-%d", strict=False)
-    if dtype == pl.Time:
-        return trimmed.str.to_time(strict=False)
-    if dtype == pl.Boolean:
-        return trimmed.str.to_lowercase().replace_strict({"true": True, "false": False}, default=None)
-    if isinstance(dtype, pl.Duration) or dtype.is_nested() or dtype == pl.Binary:
-        return _decoded(texts, dtype)
-    return (trimmed if dtype.is_numeric() else texts).cast(dtype, strict=False)
-
-
-def _instants(texts: pl.Series, dtype: pl.Datetime) -> pl.Series:
-    """Read ISO 8601 texts as instants in UTC; null where a text is none."""
-    # Polars alone would also take 01/02/2024, and guess which of them is the month.
-    iso = texts.set(~texts.str.contains(_ISO_DAY).fill_null(value=False), None)
-    instants = iso.str.to_datetime(time_unit=dtype.time_unit, time_zone="UTC", strict=False)
-    # It expects all texts to be written the same way; the others are read one by one.
-    left = (instants.is_null() & iso.is_not_null()).arg_true()
-    if not len(left):
-        return instants
-    return instants.scatter(left, pl.Series([_instant(text) for text in iso.gather(left)], dtype=instants.dtype))
-
-
-def _instant(text: str) -> datetime | None:
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        return None
-    return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
-
-
-def _decoded(texts: pl.Series, dtype: pl.DataType) -> pl.Series:
-    """Read what `export` wrote for values that CSV has no form for."""
-    python = {pl.Duration: "timedelta", pl.Binary: "bytes"}.get(dtype.base_type())
-    values: list[Any] = []
-    for text in texts:
-        if text is None:
-            values.append(None)
-        elif python is None:
-            values.append(msgspec.json.decode(text))
-        else:
-            values.append(msgspec.convert(text, dtype.to_python()))
-    return pl.Series(texts.name, values, dtype=dtype, strict=False)
-
-
-def _can_cast(old: pl.DataType, new: pl.DataType) -> bool:
-    return old == pl.Null or (old.is_numeric() and new.is_numeric()) or (old.is_temporal() and new.is_temporal())
+    return frame if from_parquet else as_meant(frame, known, times)
 
 
 def _bytes(name: str) -> bytes:
@@ -325,7 +199,8 @@ def _translated(name: str) -> Iterator[None]:
         yield
     except FileNotFoundError as error:
         folder = Path(name).parent
-        there = [str(folder / path.name) for path in folder.iterdir() if path.is_file()] if folder.is_dir() else []
+        files = [path.name for path in folder.iterdir() if path.is_file()] if folder.is_dir() else []
+        there = [words.printable(str(folder / name)) for name in files]
         hint = did_you_mean(name, there) or "check the path"
         raise InvalidInputError(f"there is no file {shown}", hint=hint) from error
     except IsADirectoryError as error:

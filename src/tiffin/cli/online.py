@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from tiffin.cli.asked import REFERENCES, asked_for, keys_of
+from tiffin.cli.asked import REFERENCES, FullNamesOption, ServiceOption, asked_for, keys_of
 from tiffin.cli.assignments import parse_row, typed
 from tiffin.cli.options import JsonOption, StoreOption, complete_table, example, value_of
 from tiffin.cli.run import running
@@ -21,13 +21,15 @@ commands = typer.Typer(name="online", help="The online index.", no_args_is_help=
 def get(
     ctx: typer.Context,
     references: Annotated[
-        list[str], typer.Argument(metavar="REFERENCE...", help=REFERENCES, autocompletion=complete_table)
-    ],
+        list[str] | None, typer.Argument(metavar="REFERENCE", help=REFERENCES, autocompletion=complete_table)
+    ] = None,
     *,
     entity: Annotated[
         list[str],
         typer.Option("--entity", "-e", metavar="COLUMN=KEY", help="Whose: user_id=7,movie_id=42; repeat it for more."),
     ],
+    service: ServiceOption = None,
+    full_feature_names: FullNamesOption = False,
     store: StoreOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -38,9 +40,10 @@ def get(
     """
     with running(ctx, store, as_json) as run:
         rows = [row for text in entity if (row := value_of("--entity", parse_row, text))]
-        asked = asked_for(references)
+        asked = asked_for(run, references, service, "REFERENCE")
         keys = keys_of(run, asked).entity
-        answer = run.store.get_online_features(asked, [typed(row, keys) for row in rows])
+        entities = [typed(row, keys) for row in rows]
+        answer = run.store.get_online_features(asked, entities, full_feature_names=full_feature_names)
         from tiffin.cli import online_views
 
         run.answer(online_views.document(answer), online_views.answer(answer))

@@ -219,7 +219,7 @@ def saved(commit: "Commit") -> Text:
 def warn(run: Run, commit: "Commit") -> None:
     """Print on standard error what went wrong after a commit."""
     for warning in commit.warnings:
-        run.err.print(Text.assemble(("warning: ", "bold yellow"), warning), soft_wrap=True)
+        run.warn(warning)
 
 
 def schema_of(run: Run, reference: str, **pinned: Any) -> "dict[str, pl.DataType]":

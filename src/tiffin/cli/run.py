@@ -18,6 +18,9 @@ from rich.text import Text
 import tiffin
 from tiffin.errors import StorageError, TiffinError
 
+_FILES = {"FILE", "SPINE"}
+"""What arguments and options that name a file are called in the help."""
+
 WIDTH_OF_A_FILE = 120
 """Columns to use where the output is not a terminal, which would know how many it has."""
 
@@ -113,6 +116,10 @@ class Run:
         """Show on a terminal's standard error that something of unknown length goes on."""
         return self.err.status(doing) if self.err.is_terminal else contextlib.nullcontext()
 
+    def warn(self, what: str) -> None:
+        """Print on standard error what is wrong, though the command goes on."""
+        self.err.print(Text.assemble(("warning: ", "bold yellow"), what), soft_wrap=True)
+
     def complain(self, error: TiffinError) -> None:
         """Print an error on standard error."""
         if self.as_json:
@@ -147,6 +154,7 @@ def running(ctx: typer.Context, store: Path | None, as_json: bool, *, default: P
     before = ctx.obj or Before()
     usual = default or Path(os.environ.get("TIFFIN_STORE") or "feature_store")
     run = Run(store or before.store or usual, as_json=as_json or before.as_json)
+    _check_texts(ctx, run)
     try:
         with contextlib.closing(run):
             yield run
@@ -155,6 +163,23 @@ def running(ctx: typer.Context, store: Path | None, as_json: bool, *, default: P
             raise
         run.complain(error)
         raise typer.Exit(1) from None
+
+
+def _check_texts(ctx: typer.Context, run: Run) -> None:
+    """Refuse texts that are not UTF-8: they have no form in JSON, nor in a table. Files may be called by any bytes."""
+    for parameter in ctx.command.params:
+        given = ctx.params.get(parameter.name or "")
+        texts = given if isinstance(given, list | tuple) else [given]
+        if parameter.metavar not in _FILES and not all(map(_is_utf8, texts)):
+            hint = parameter.opts[0] if parameter.param_type_name == "option" else parameter.metavar
+            raise typer.BadParameter("it is not UTF-8", param_hint=hint)
+    if not _is_utf8(str(run.folder.absolute())):
+        raise typer.BadParameter("the store's path is not UTF-8", param_hint="--store")
+
+
+def _is_utf8(value: object) -> bool:
+    """Tell whether a text can be written in UTF-8: what is no UTF-8 on the command line comes as half characters."""
+    return not isinstance(value, str) or not any("\ud800" <= letter <= "\udfff" for letter in value)
 
 
 def make_interruptible() -> None:

@@ -70,7 +70,7 @@ def ls(ctx: typer.Context, store: StoreOption = None, as_json: JsonOption = Fals
             hint = "create one: tiffin service create NAME REFERENCE..."
             run.answer(services, Text(f"no services in {run.store.path}"), Text(hint, style="dim"))
         for finding in run.store.examine_services():
-            run.err.print(_warning(finding), soft_wrap=True)
+            run.warn(finding.what)
 
 
 @commands.command(epilog=example("tiffin service describe ranker"))

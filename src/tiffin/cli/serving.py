@@ -4,6 +4,7 @@ from typing import Annotated
 
 import typer
 
+from tiffin.cli.asked import ServiceOption, asked_for
 from tiffin.cli.formats import STREAM, format_of
 from tiffin.cli.options import (
     AnyTableArgument,
@@ -100,6 +101,7 @@ def verify(
         ),
     ] = None,
     *,
+    service: ServiceOption = None,
     sample: Annotated[
         int, typer.Option("--sample", metavar="N", min=1, help="How many entities of each table to compare.")
     ] = 1000,
@@ -113,7 +115,10 @@ def verify(
     """
     with running(ctx, store, as_json) as run:
         with run.busy("comparing"):
-            found = run.store.verify(features, sample=sample, seed=seed)
+            asked = None
+            if features is not None or service is not None:
+                asked = asked_for(run, [features] if features else None, service, "TABLE")
+            found = run.store.verify(asked, sample=sample, seed=seed)
         from tiffin.cli import online_views
 
         run.answer(online_views.verification(found), *online_views.verified(found))

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from tiffin.cli.asked import FeaturesOption, asked_for, keys_of
+from tiffin.cli.asked import FeaturesOption, FullNamesOption, ServiceOption, asked_for, keys_of
 from tiffin.cli.assignments import value_of_type
-from tiffin.cli.delivery import OutputOption, deliver, target_of
+from tiffin.cli.delivery import OutputOption, check_apart, deliver, target_of
 from tiffin.cli.formats import STREAM, Format, format_of
 from tiffin.cli.options import (
     FormatOption,
@@ -25,6 +25,8 @@ from tiffin.errors import InvalidInputError
 
 if TYPE_CHECKING:
     import polars as pl
+
+    from tiffin.features import Features
 
 commands = typer.Typer()
 
@@ -67,7 +69,8 @@ def train(
     ctx: typer.Context,
     spine: AnySpineArgument = None,
     *,
-    features: FeaturesOption,
+    features: FeaturesOption = None,
+    service: ServiceOption = None,
     output: OutputOption = None,
     timestamp: TimestampOption = None,
     ttl: TtlOption = None,
@@ -78,9 +81,7 @@ def train(
     end: Annotated[
         str | None, typer.Option("--end", metavar="TIME", help="Without a spine: rows of the tables up to then.")
     ] = None,
-    full_feature_names: Annotated[
-        bool, typer.Option("--full-feature-names", help="Name the columns group__name__feature.")
-    ] = False,
+    full_feature_names: FullNamesOption = False,
     save: Annotated[
         str | None, typer.Option("--save", metavar="NAME", help="Save the training set, to make it again.")
     ] = None,
@@ -98,12 +99,14 @@ def train(
     spine there is a row for each entity as of now, or for each time from --start to --end at which it has one.
     """
     with running(ctx, store, as_json) as run:
-        asked = asked_for(features)
+        _check_saving(save, description, replace=replace)
+        asked = asked_for(run, features, service, "--features")
         known = _known(known_at, has_spine=spine is not None)
         lasting = value_of("--ttl", parse_duration, ttl)
         period = [value_of(option, moment_of, text) for option, text in (("--start", start), ("--end", end))]
         form_of_spine = _form_of_spine(spine, spine_form)
         target = target_of(run, output, form)
+        check_apart(spine, target)
         with run.advancing("joining") as advance:
             rows = None if spine is None else _spine(run, spine, form_of_spine, asked, (timestamp, known))
             frame = run.store.get_historical_features(
@@ -117,10 +120,13 @@ def train(
                 full_feature_names=full_feature_names,
                 progress=advance,
             )
-        if save is not None:
-            with run.busy(f"saving {save}"):
-                run.store.save_training_set(save, frame, description=description, replace=replace)
-        deliver(run, frame, target)
+
+        def keep() -> None:
+            if save is not None:
+                with run.busy(f"saving {save}"):
+                    run.store.save_training_set(save, frame, description=description, replace=replace)
+
+        deliver(run, frame, target, keep=keep)
 
 
 @commands.command(
@@ -174,10 +180,11 @@ def leakage(
     ctx: typer.Context,
     spine: SpineArgument,
     *,
-    features: FeaturesOption,
     label: Annotated[
         str, typer.Option("--label", metavar="COLUMN", help="Column of the spine that a model is to predict.")
     ],
+    features: FeaturesOption = None,
+    service: ServiceOption = None,
     timestamp: TimestampOption = None,
     ttl: TtlOption = None,
     known_at: KnownAtOption = None,
@@ -190,7 +197,7 @@ def leakage(
     Exit status 1 if there is a warning, so that it can stand before a training.
     """
     with running(ctx, store, as_json) as run:
-        asked = asked_for(features)
+        asked = asked_for(run, features, service, "--features")
         known = _known(known_at, has_spine=True)
         lasting = value_of("--ttl", parse_duration, ttl)
         form = _form_of_spine(spine, form)
@@ -204,8 +211,14 @@ def leakage(
         raise typer.Exit(1)
 
 
+def _check_saving(save: str | None, description: str, *, replace: bool) -> None:
+    for option, is_given in (("--description", bool(description)), ("--replace", replace)):
+        if is_given and save is None:
+            raise typer.BadParameter("it is about the training set that --save names", param_hint=option)
+
+
 def _spine(
-    run: Run, file: str, form: Format | None, asked: str | list[str], times: Iterable[datetime | str | None]
+    run: Run, file: str, form: Format | None, asked: "Features", times: Iterable[datetime | str | None]
 ) -> "pl.DataFrame":
     """Read a spine; the times are columns, if they are names."""
     from tiffin.cli import spines

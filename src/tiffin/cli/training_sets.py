@@ -18,16 +18,18 @@ NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="What the trai
 
 @commands.command(epilog=example("tiffin training ls", "tiffin training ls --json"))
 def ls(ctx: typer.Context, store: StoreOption = None, as_json: JsonOption = False) -> None:
-    """List the training sets: rows, features, and the versions of the tables that they were made from."""
+    """List the training sets: rows, features, the versions that they were made from; and tell of damaged ones."""
     with running(ctx, store, as_json) as run:
         found = run.store.training_sets()
-        if not found:
+        if found:
+            from tiffin.cli import training_views
+
+            run.answer([each.to_dict() for each in found], training_views.training_sets(found))
+        else:
             hint = "save one: tiffin train SPINE --features REFERENCES --save NAME"
             run.answer([], Text(f"no training sets in {run.store.path}"), Text(hint, style="dim"))
-            return
-        from tiffin.cli import training_views
-
-        run.answer([each.to_dict() for each in found], training_views.training_sets(found))
+        for finding in run.store.examine_training_sets():
+            run.warn(finding.what)
 
 
 @commands.command(epilog=example("tiffin training reproduce first_try -o frame.parquet"))

@@ -119,7 +119,7 @@ def _label(labelled: Labelled) -> pl.Series:
 
 def _unchecked(labelled: Labelled, values: pl.Series) -> Iterator[str]:
     if labelled.time is None:
-        yield "times, because the spine has no column of times, or several: say timestamp=…"
+        yield "times, because the spine has no column of times, or several: say which (timestamp=…, --timestamp)"
     if values.drop_nulls().n_unique() < 2:
         yield f"how well features tell the label, because label {labelled.label!r} has not two different values"
 

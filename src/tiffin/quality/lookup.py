@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from types import MappingProxyType
@@ -14,6 +14,7 @@ from tiffin.features import Wanted
 from tiffin.quality.report import LeakageFinding, Severity
 from tiffin.reading import Reader
 from tiffin.schema.compatibility import common_dtype
+from tiffin.schema.dtypes import outside_calendar
 from tiffin.tables.state import State
 from tiffin.training import joining
 from tiffin.training.spine import Spine
@@ -118,9 +119,30 @@ class Lookup:
             rows=rows,
             what=what,
             advice=advice,
-            examples=tuple(examples.head(_EXAMPLES).to_dicts()),
+            examples=tuple(_rows(examples.head(_EXAMPLES))),
             **fields,
         )
+
+
+def _rows(frame: pl.DataFrame) -> Iterator[dict[str, Any]]:
+    """Give rows as values of Python, whose calendar is shorter than that of Polars."""
+    columns = [[_value(column[place : place + 1]) for place in range(frame.height)] for column in frame]
+    for row in zip(*columns, strict=True):
+        yield dict(zip(frame.columns, row, strict=True))
+
+
+def _value(one: pl.Series) -> Any:
+    return "a time outside the years 1 to 9999" if _is_outside(one) else one[0]
+
+
+def _is_outside(one: pl.Series) -> bool:
+    if not isinstance(one.dtype, pl.Datetime | pl.Date):
+        return False
+    if outside_calendar(moments(one)) is not None:
+        return True
+    # The end of the calendar in UTC is beyond it farther east.
+    has_zone = isinstance(one.dtype, pl.Datetime) and one.dtype.time_zone is not None
+    return has_zone and outside_calendar(one.dt.replace_time_zone(None)) is not None
 
 
 def look_up(labelled: Labelled, one: Wanted) -> Lookup:

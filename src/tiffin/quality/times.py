@@ -61,8 +61,8 @@ def _looked_up_later(lookup: Lookup, labels: pl.Series) -> Iterator[LeakageFindi
                 f"{_clock(committed)}: after the label's time in {_of(late, lookup.height)}"
             ),
             advice=(
-                "save with the features when they became true (timestamp=…), or pass known_at, which looks them up "
-                "in the version that was there then"
+                "save with the features when they became true (timestamp=…, --timestamp), or pass known_at "
+                "(--known-at), which looks them up in the version that was there then"
             ),
         )
 
@@ -78,7 +78,7 @@ def _made_later(lookup: Lookup, labels: pl.Series, created: pl.Series) -> Iterat
                 f"in {_of(late, lookup.height)} the features were made ({lookup.one.state.spec.created}) after the "
                 "label's time: they were not known then"
             ),
-            advice=f"pass known_at={lookup.labelled.time!r}, which ignores what was made later",
+            advice=f"pass known_at={lookup.labelled.time!r} (--known-at), which ignores what was made later",
             shown={"created": created},
         )
 
@@ -98,7 +98,8 @@ def _committed_later(lookup: Lookup, labels: pl.Series, seed: int) -> Iterator[L
                 f"in {_of(before, lookup.height)} the label's time is before the oldest version of the table "
                 f"({oldest}, committed {_clock(first)}): it cannot tell what was known then"
             ),
-            advice="if rows can be late or corrected, save when each was made (created=…) and pass known_at",
+            advice="if rows can be late or corrected, save when each was made (created=…, --created) and pass known_at "
+            "(--known-at)",
         )
     yield from _revised(lookup, labels, _true(labels >= first), seed)
 
@@ -125,7 +126,7 @@ def _revised(lookup: Lookup, labels: pl.Series, after: pl.Series, seed: int) -> 
                 f"in {_of(late, len(rows))} that were looked at, the values were committed after the label's time: "
                 "other values, or none, were known then"
             ),
-            advice=f"pass known_at={lookup.labelled.time!r}, which ignores what was committed later",
+            advice=f"pass known_at={lookup.labelled.time!r} (--known-at), which ignores what was committed later",
             shown={name: lookup.features[name] for name in list(by_feature)[:MOST_NAMED]},
             share=int(late.sum()) / len(rows),
             features=tuple(by_feature),

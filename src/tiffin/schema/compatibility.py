@@ -129,9 +129,9 @@ def _mismatch(old: TableSpec, new: TableSpec, problems: list[str], table: str, m
         for side, spec in (("table", old), ("frame", new))
     )
     how = {
-        "overwrite": "pass evolve=True to replace the schema with the frame's",
-        "append": "cast the frame's columns; evolve=True fills missing columns with nulls; to change types or keys, "
-        "overwrite with evolve=True",
+        "overwrite": "allow the schema to become the frame's (evolve=True, --evolve)",
+        "append": "cast the frame's columns; evolve (evolve=True, --evolve) fills missing columns with nulls; to "
+        "change types or keys, overwrite and evolve",
     }
     return SchemaMismatch(
         f"the frame does not fit table {table}: {'; '.join(problems)}\n{sides}",

@@ -31,7 +31,7 @@ def check_default(value: object, dtype: pl.DataType, feature: str, table: str) -
     if not _is_of_kind(known, dtype):
         raise SchemaMismatch(
             f"feature {feature!r} of table {table} is {dtype}: its default cannot be {_shown(value)}",
-            hint="give a value of the column's type, or take the default away with defaults={…: None}",
+            hint="give a value of the column's type, or take the default away (defaults={…: None}, --default …=)",
         )
     held = pl.Series([value], dtype=dtype, strict=False)[0]
     if held != value:

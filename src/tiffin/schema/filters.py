@@ -162,7 +162,7 @@ def keys(
     if not entity:
         raise InvalidInputError(
             f"table {table} declares no entity, so its rows cannot be looked up by one",
-            hint="declare it when saving (entity='user_id'), or use where=",
+            hint="declare it when saving (entity='user_id', --entity), or filter (where=…, --where)",
         )
     columns = _key_columns(entities, entity, table)
     made = []

@@ -263,13 +263,15 @@ def check(spec: TableSpec, table: str) -> None:
     if spec.ttl is not None and spec.ttl <= timedelta(0):
         raise InvalidInputError(f"ttl of table {table} is {spec.ttl}", hint="a ttl is a time longer than zero")
     if spec.ttl is not None and not spec.timestamp:
-        raise InvalidInputError(f"table {table} has a ttl and no timestamp", hint="declare timestamp=<column>")
+        raise InvalidInputError(
+            f"table {table} has a ttl and no timestamp", hint="declare its column of times (timestamp=…, --timestamp)"
+        )
     if spec.partition_by and len(spec.partition_by) == len(spec.columns):
         raise SchemaMismatch(f"table {table} is partitioned by all its columns", hint="leave one to be stored")
     if spec.online and not (spec.entity or spec.timestamp):
         raise InvalidInputError(
             f"table {table} is online and has neither an entity nor a timestamp to tell its newest rows by",
-            hint="declare entity=<column>, or online=False",
+            hint="declare its keys (entity=…, --entity), or leave it offline (online=False, --no-online)",
         )
     _check_defaults(spec, table)
 
@@ -282,7 +284,8 @@ def _check_defaults(spec: TableSpec, table: str) -> None:
         if column.name not in features:
             raise SchemaMismatch(
                 f"column {column.name!r} of table {table} has a default and is a key or time, which is never missing",
-                hint=f"declare defaults of features only; defaults={{{column.name!r}: None}} takes this one away",
+                hint=f"declare defaults of features only; take this one away (defaults={{{column.name!r}: None}}, "
+                f"--default {column.name}=)",
             )
         check_default(column.default, column.dtype, column.name, table)
 

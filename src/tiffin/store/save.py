@@ -16,6 +16,7 @@ from tiffin.schema.names import TableName, check_text
 from tiffin.schema.table import Column, Declaration
 from tiffin.store.opened import Opened, unpinned
 from tiffin.tables import saving, upkeep
+from tiffin.tables.actions import Once
 from tiffin.tables.state import State
 from tiffin.tables.table import Commit, Table
 
@@ -45,6 +46,7 @@ class Saving(Opened):
         message: str = "",
         inputs: str | Sequence[str] = (),
         force: bool = False,
+        once: Once | None = None,
     ) -> Commit:
         """Save a frame as the next version of a table; when this returns, it survives a power loss.
 
@@ -85,6 +87,9 @@ class Saving(Opened):
             What the rows were made from, for the history.
         force : bool
             Whether `evolve` may take away columns that a feature service uses.
+        once : Once, optional
+            Names this save: tried again under the same name it lands once, and returns the commit that it made. The
+            name is remembered for a thousand versions of the table.
 
         Returns
         -------
@@ -97,6 +102,8 @@ class Saving(Opened):
             The input cannot be saved; nothing was changed.
         CommitConflict
             The table is not at the expected version; nothing was changed.
+        ConflictError
+            `once` has the name of another save; nothing was changed.
         InUse
             A feature service uses a column that the frame does not have; nothing was changed.
         NoSpace, StorageError
@@ -127,7 +134,7 @@ class Saving(Opened):
             mode=mode,
             evolve=evolve,
             expected_version=expected_version,
-            note=_note(message, _inputs(inputs), narrowed),
+            note=_note(message, _inputs(inputs), narrowed, once),
         )
         before = target.log.latest()
         return self._after_commit(target, before, saving.save(target, request))
@@ -197,7 +204,7 @@ class Saving(Opened):
         except StorageError as error:
             raise OnlineUnavailable(
                 f"table {table.name} is dropped, but its online rows are still there: {error.message}",
-                hint="they go with the next store.materialize()",
+                hint="they go with the next materialize: store.materialize(), tiffin materialize",
             ) from error
 
     def _after_commit(self, table: Table, before: State | None, commit: Commit) -> Commit:
@@ -220,13 +227,15 @@ class Saving(Opened):
             self._registry.check_unused(what, table.name, affected)
 
 
-def _note(message: str, inputs: Sequence[str] = (), narrowed: Sequence[str] = ()) -> saving.Note:
+def _note(
+    message: str, inputs: Sequence[str] = (), narrowed: Sequence[str] = (), once: Once | None = None
+) -> saving.Note:
     """Take what the caller wants remembered about a commit."""
     if len(check_text(message, "message")) > _LONGEST_MESSAGE:
         raise InvalidInputError(
             f"message is no text of at most {_LONGEST_MESSAGE:,} characters", hint="say in a few words why"
         )
-    return saving.Note(message, config.author(os.environ), tuple(inputs), tuple(narrowed))
+    return saving.Note(message, config.author(os.environ), tuple(inputs), tuple(narrowed), once)
 
 
 def _inputs(inputs: str | Sequence[str]) -> tuple[str, ...]:

@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from tiffin import config, frames
+from tiffin.doctor import Finding
 from tiffin.errors import CorruptData, InvalidInputError, TableNotFound, VersionNotFound
 from tiffin.features import Features, Wanted, references, resolve
 from tiffin.frames import FeatureFrame
@@ -150,7 +151,7 @@ class Training(Opened):
         )
 
     def training_sets(self) -> list[TrainingSet]:
-        """List the training sets that were saved, by name."""
+        """List the training sets that were saved, by name; `examine_training_sets` tells of those that are damaged."""
         return self._sets.all()
 
     def training_set(self, name: str) -> TrainingSet:
@@ -160,8 +161,20 @@ class Training(Opened):
         ------
         TrainingSetNotFound
             There is none of this name.
+        CorruptData
+            It is damaged.
         """
         return self._sets.find(name)
+
+    def examine_training_sets(self) -> list[Finding]:
+        """Check that the lock of every training set can be read; `examine` reads their spines too.
+
+        Returns
+        -------
+        list of Finding
+            Empty if all is well.
+        """
+        return list(self._sets.examine(spines=False))
 
     def reproduce(self, name: str) -> FeatureFrame:
         """Make a saved training frame again, bit for bit.

@@ -29,7 +29,19 @@ from tiffin.schema import dtypes
 from tiffin.schema.compatibility import Mode, align, fit, widened
 from tiffin.schema.table import Column, Declaration, TableSpec, check, check_declaration, declare, to_metadata
 from tiffin.tables import datafiles
-from tiffin.tables.actions import ENGINE, POSITION, Action, Add, CommitInfo, Details, Entry, Metadata, Protocol, Remove
+from tiffin.tables.actions import (
+    ENGINE,
+    POSITION,
+    Action,
+    Add,
+    CommitInfo,
+    Details,
+    Entry,
+    Metadata,
+    Once,
+    Protocol,
+    Remove,
+)
 from tiffin.tables.state import State, at_their_places
 from tiffin.tables.table import Commit, Table
 from tiffin.version import __version__
@@ -46,6 +58,7 @@ class Note:
     author: str = ""
     inputs: tuple[str, ...] = ()
     narrowed: tuple[str, ...] = ()
+    once: Once | None = None
 
 
 @dataclass(frozen=True)
@@ -90,10 +103,14 @@ def save(table: Table, request: Save) -> Commit:
     -------
     Commit
 
+        Of a save that was tried before and has landed, the one that it made then.
+
     Raises
     ------
     SchemaMismatch, InvalidInputError
         The frame cannot be saved as asked.
+    ConflictError
+        It bears the name of another save.
     CommitConflict
         The table is not at the expected version, or other writers never let this one through.
     StorageError
@@ -104,6 +121,8 @@ def save(table: Table, request: Save) -> Commit:
     check_declaration(request.declared, str(table.name))
     for _ in range(_ATTEMPTS):
         before = table.log.latest()
+        if (landed := _landed(table, before, request)) is not None:
+            return landed
         _check_expected(table, before, request)
         spec = _spec(table, before, request)
         # What cannot be saved is refused here, before a folder is made.
@@ -150,9 +169,15 @@ def narrow(frame: pl.DataFrame) -> tuple[pl.DataFrame, tuple[str, ...]]:
         if len(large):
             raise InvalidInputError(
                 f"column {name!r} holds {frame[name][large[0]]!r} in row {large[0]}, too large for a 32-bit float",
-                hint="save without dtypes='compact', which changes no value",
+                hint="save in exact dtypes (without dtypes='compact', --compact-dtypes)",
             )
     return frame.with_columns(pl.col(names).cast(pl.Float32)) if names else frame, names
+
+
+def _landed(table: Table, now: State | None, request: Save) -> Commit | None:
+    """Return the commit that this very save has made already, if it has been tried before."""
+    version = table.landed.find(request.note.once, now)
+    return None if version is None else table.describe_entry(version, table.log.read_commit(version))
 
 
 def _check_expected(table: Table, now: State | None, request: Save) -> None:
@@ -188,7 +213,7 @@ def _check_narrowed(request: Save, spec: TableSpec, table: str) -> None:
         if spec.dtypes[name] != pl.Float32:
             raise SchemaMismatch(
                 f"column {name!r} of table {table} is {spec.dtypes[name]}: dtypes='compact' would only round values",
-                hint="overwrite with evolve=True to narrow the column, or save without dtypes='compact'",
+                hint="overwrite and evolve (evolve=True, --evolve) to narrow the column, or save in exact dtypes",
             )
 
 
@@ -230,6 +255,9 @@ def _write(table: Table, request: Save, before: State | None, spec: TableSpec, s
         with table.log.committing():
             while True:
                 now = table.log.latest()
+                if (landed := _landed(table, now, request)) is not None:
+                    datafiles.discard(table.fs, table.folder, adds)
+                    return landed
                 _check_expected(table, now, request)
                 if (now and now.metadata) != (before and before.metadata):
                     datafiles.discard(table.fs, table.folder, adds)
@@ -254,6 +282,8 @@ def _rewrite(table: Table, request: Save, expected: TableSpec) -> Commit | None:
     """Work out, under the lock, which files must be written anew, and commit; None if overtaken all the same."""
     with table.log.committing():
         now = table.log.latest()
+        if (landed := _landed(table, now, request)) is not None:
+            return landed
         _check_expected(table, now, request)
         spec = _spec(table, now, request)
         fresh = _stored(table, request, spec)
@@ -357,7 +387,7 @@ def _check_keys(fresh: pl.DataFrame, spec: TableSpec, table: str) -> None:
     if not spec.entity:
         raise InvalidInputError(
             f"table {table} declares no entity, so an upsert cannot tell which rows to replace",
-            hint="declare it: save(…, entity='user_id', mode='upsert')",
+            hint="declare it (entity='user_id', --entity)",
         )
     for name in key:
         if fresh[name].null_count():
@@ -430,6 +460,7 @@ def publish(table: Table, now: State | None, change: Change, operation: str, not
             rows_removed=change.rows_removed,
             inputs=note.inputs,
             narrowed=note.narrowed,
+            once=note.once,
         ),
     )
     state = table.log.publish(now, info, actions)

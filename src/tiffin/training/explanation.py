@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from datetime import time as clock
 from itertools import islice
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import polars as pl
 
-from tiffin.errors import InvalidInputError
+from tiffin.errors import InvalidInputError, SchemaMismatch
 from tiffin.features import Wanted
 from tiffin.schema import filters
 from tiffin.schema.table import TableSpec
@@ -22,7 +22,7 @@ from tiffin.training.frame import check_ttl, check_wanted
 from tiffin.training.points import as_known, moment_of
 from tiffin.training.provenance import Provenance
 from tiffin.training.spine import check_moment, in_utc
-from tiffin.training.units import since_epoch
+from tiffin.training.units import meet, since_epoch
 
 MOST_OF_A_KIND = 3
 """Rows that are shown for each reason why they did not answer."""
@@ -44,13 +44,20 @@ _OLDER = "older than the row that answers"
 _TIED = "as new as the row that answers"
 
 
+if TYPE_CHECKING:
+    Moment = datetime | date | None
+else:
+    # msgspec reads no union of the two.
+    Moment = Any
+
+
 class Row(msgspec.Struct, frozen=True, kw_only=True):
     """A row of the entity, and why it did or did not give the answer."""
 
     values: dict[str, Any]
     """The features asked for."""
-    timestamp: datetime | date | None = None
-    created: datetime | date | None = None
+    timestamp: Moment = None
+    created: Moment = None
     commit: Commit | None = None
     """The commit that first brought the row; None if that version was vacuumed."""
     reason: str
@@ -147,14 +154,29 @@ def inquire(
         raise InvalidInputError(
             problem, hint=f"give {', '.join(spec.entity)}" if spec.entity else "leave the entity out"
         )
-    keys = filters.keys([entity], spec.entity, spec.dtypes, table) if spec.entity else None
     return Inquiry(
         wanted=wanted,
-        keys=keys,
+        keys=_keys(entity, spec, table) if spec.entity else None,
         at=in_utc(at),
         ttl=(ttl or spec.ttl) if spec.timestamp else None,
         known_at=None if known_at is None else in_utc(known_at),
     )
+
+
+def _keys(entity: Any, spec: TableSpec, table: str) -> pl.DataFrame:
+    """Take an entity for keys, if the join would compare such values with the table's."""
+    keys = filters.keys([entity], spec.entity, spec.dtypes, table)
+    given = [entity[name] for name in spec.entity] if isinstance(entity, Mapping) else entity
+    values = given if isinstance(given, list | tuple) else [given]
+    for name, value in zip(spec.entity, values, strict=True):
+        dtype, own = spec.dtypes[name], pl.Series([value]).dtype
+        if not meet(own, dtype):
+            raise SchemaMismatch(
+                f"entity column {name!r} of table {table} is {dtype}, and {value!r} is {own}",
+                hint=f"give a value that is {dtype}",
+                column=name,
+            )
+    return keys
 
 
 def explain(inquiry: Inquiry) -> Explanation:

@@ -97,7 +97,7 @@ def check_wanted(wanted: Sequence[Wanted], known_at: object) -> None:
         if known_at is not None and one.pinned and not spec.created:
             raise InvalidInputError(
                 f"{one.table.name}@{one.state.version} is pinned, and known_at chooses the version too",
-                hint="leave out one of them, or declare which column says when a row was made: created='…'",
+                hint="leave out one of them, or declare which column says when a row was made (created='…', --created)",
             )
 
 

@@ -118,7 +118,7 @@ def check_joinable(table: Table, spec: TableSpec) -> None:
     if not (spec.entity or spec.timestamp):
         raise InvalidInputError(
             f"table {table.name} has neither an entity nor a timestamp to find rows by",
-            hint="declare them when saving: entity='user_id', timestamp='event_timestamp'",
+            hint="declare them when saving (entity='user_id', --entity; timestamp='event_timestamp', --timestamp)",
         )
 
 

@@ -79,7 +79,7 @@ def spine(
     if name in entity:
         raise InvalidInputError(
             f"{name!r} is an entity column, and the column of times would get that name",
-            hint="choose another: timestamp='as_of'",
+            hint="choose another (timestamp='as_of', --timestamp)",
         )
     moment = known_at or now
     if period.is_all:

@@ -22,23 +22,25 @@ from tiffin.errors import (
     CorruptData,
     InUse,
     InvalidInputError,
-    NotFoundError,
     NotReproducible,
     StorageError,
     TableNotFound,
     TrainingSetNotFound,
     did_you_mean,
 )
-from tiffin.files import FileSystem
+from tiffin.files import FileSystem, remove_tree, translated
 from tiffin.frames import FeatureFrame, Ingested, Lock, Recipe, Source
-from tiffin.schema.names import Reference, TableName, check_part, check_text
+from tiffin.schema.names import TableName, check_part, check_text, is_part
 from tiffin.schema.table import Column, Declaration
 from tiffin.tables import saving, upkeep
 from tiffin.tables.catalog import Catalog
+from tiffin.tables.state import State
 from tiffin.tables.table import Options, Table
 from tiffin.training import sources
 
 _GROUP = "training_sets"
+_ABANDONED_MS = 60_000
+"""A first save makes its folders before it locks them: so long at most, and without a commit, they may be in use."""
 
 
 class _Message(msgspec.Struct):
@@ -81,7 +83,12 @@ class TrainingSets:
     """
 
     def __init__(self, fs: FileSystem, folder: Path, options: Options) -> None:
+        self._fs = fs
+        self._folder = folder / _GROUP
         self._tables = Catalog(fs, folder, options)
+        self._read: dict[str, tuple[State, TrainingSet]] = {}
+        """What was read, and of which version: whether that is still the newest, one `stat` tells."""
+        self._is_swept = False
 
     def save(
         self,
@@ -94,7 +101,7 @@ class TrainingSets:
         replace: bool = False,
     ) -> TrainingSet:
         """Keep the lock and the spine of a training frame; see `FeatureStore.save_training_set`."""
-        table = self._tables.table(TableName(_GROUP, check_part(name, "training set")))
+        table = self._table(name)
         if not isinstance(frame, FeatureFrame) or frame.lock.recipe is None:
             raise InvalidInputError(
                 "only a frame from get_historical_features can be saved as a training set: others have no spine",
@@ -111,13 +118,19 @@ class TrainingSets:
             expected_version=None if replace else -1,
             note=saving.Note(message, author),
         )
-        with _kept(frame.lock.recipe, catalog):
+        if not self._is_swept:
+            self._sweep()
+        taken = ConflictError(
+            f"there is a training set {name!r} already",
+            hint="choose another name, or replace it (replace=True, --replace)",
+        )
+        if not replace and self._is_there(table):
+            raise taken
+        with _kept(frame.lock.recipe, catalog), _damage_told(name):
             try:
                 commit = saving.save(table, request)
             except CommitConflict as error:
-                raise ConflictError(
-                    f"there is a training set {name!r} already", hint="choose another name, or pass replace=True"
-                ) from error
+                raise taken from error
         if commit.version:
             # What it replaces goes now; if that cannot be, with the next.
             with contextlib.suppress(StorageError):
@@ -134,29 +147,19 @@ class TrainingSets:
         CorruptData
             It is damaged.
         """
-        table = self._table(name)
-        with _damage_told(name):
-            state = table.log.require()
-            commit = table.describe_entry(state.version, table.log.read_commit(state.version))
-            written = msgspec.json.decode(commit.message, type=_Message)
-            lock = Lock.from_dict(written.lock)
-        return TrainingSet(
-            name=name,
-            description=written.description,
-            author=commit.author,
-            saved=commit.timestamp,
-            rows=commit.rows or 0,
-            lock=lock,
-        )
+        kept = self._find(name)
+        if kept is None:
+            raise self._not_found(name)
+        return kept
 
     def all(self) -> list[TrainingSet]:
-        """List the training sets by name."""
+        """List the training sets by name, without those that are damaged."""
         found = []
-        for name in self._names():
-            # Dropped since it was listed.
-            with contextlib.suppress(NotFoundError):
-                found.append(self.find(name))
-        return found
+        for name in self._folders():
+            # Damage is told by `examine`, and to who asks for the set.
+            with contextlib.suppress(StorageError):
+                found.append(self._find(name))
+        return [kept for kept in found if kept is not None]
 
     def spine(self, name: str) -> Ingested:
         """Read the spine of a training set.
@@ -170,24 +173,31 @@ class TrainingSets:
         """
         table = self._table(name)
         with _damage_told(name):
-            state = table.log.require()
+            state = self._state(table)
+            if state is None:
+                raise self._not_found(name)
             return Ingested(table.read(state), state.spec.origins)
 
-    def examine(self) -> Iterator[Finding]:
+    def examine(self, *, spines: bool = True) -> Iterator[Finding]:
         """Check that every training set can be read and is what was written.
+
+        Parameters
+        ----------
+        spines : bool
+            Whether to read the spines too, and not only the locks.
 
         Yields
         ------
         Finding
         """
-        for name in self._names():
+        for name in self._folders():
             try:
-                self.find(name)
-                self.spine(name)
+                if self._find(name) is not None and spines:
+                    self.spine(name)
             except TrainingSetNotFound:
                 # Dropped since it was listed.
                 continue
-            except CorruptData as error:
+            except StorageError as error:
                 table = str(TableName(_GROUP, name))
                 yield Finding(table=table, kind="corrupt", what=error.message, hint=error.hint)
 
@@ -199,7 +209,10 @@ class TrainingSets:
         TrainingSetNotFound
             There is none of this name.
         """
-        upkeep.drop(self._table(name))
+        table = self._table(name)
+        if not self._is_there(table):
+            raise self._not_found(name)
+        upkeep.drop(table)
 
     def needed(self, table_id: str) -> list[int]:
         """List the oldest version of a table that each training set needs.
@@ -232,25 +245,105 @@ class TrainingSets:
         if users:
             raise InUse(
                 f"table {table} cannot be removed: {', '.join(users)} could not be made again without it",
-                hint="drop the training set first, or pass force=True",
+                hint="drop the training set first, or force it (force=True, --force)",
                 table=table,
                 training_sets=users,
             )
 
     def _sources(self) -> list[tuple[str, Source]]:
         """List the tables of all training sets, each with the name of the set."""
-        recipes = [(kept.name, kept.lock.recipe) for kept in self.all()]
+        recipes = [(name, kept.lock.recipe) for name in self._folders() if (kept := self._find(name))]
         return [(name, source) for name, recipe in recipes if recipe for source in recipe.sources.values()]
 
-    def _table(self, name: str) -> Table:
-        try:
-            return self._tables.find(Reference(_GROUP, check_part(name, "training set")))
-        except TableNotFound as error:
-            hint = did_you_mean(name, self._names()) or "there are none yet: save one first"
-            raise TrainingSetNotFound(f"there is no training set {name!r}", hint=hint, name=name) from error
+    def _find(self, name: str) -> TrainingSet | None:
+        table = self._table(name)
+        with _damage_told(name):
+            state = self._state(table)
+            if state is None:
+                return None
+            known = self._read.get(name)
+            if known is None or known[0] is not state:
+                known = self._read[name] = state, _decoded(name, table, state)
+            return known[1]
 
-    def _names(self) -> list[str]:
-        return [name.name for name in self._tables.names() if name.group == _GROUP]
+    def _state(self, table: Table) -> State | None:
+        """Return the newest version of a training set; None if there is none.
+
+        Raises
+        ------
+        CorruptData
+            There was one, of which only a part is left.
+        """
+        state = table.log.latest()
+        if state is None and self._has_commits(table):
+            # It may have been saved between the two looks.
+            state = table.log.latest()
+            if state is None and self._has_commits(table):
+                raise CorruptData("only a part of its lock is left")
+        return state
+
+    def _has_commits(self, table: Table) -> bool:
+        """Tell whether there ever was a version: its files, also those set aside, begin with its number."""
+        folder = table.log.folder
+        with translated(folder, doing="list"), contextlib.suppress(FileNotFoundError, NotADirectoryError):
+            return any(name[0].isdigit() for name in self._fs.names(folder))
+        return False
+
+    def _is_there(self, table: Table) -> bool:
+        try:
+            return self._state(table) is not None
+        except StorageError:
+            # There, and damaged.
+            return True
+
+    def _sweep(self) -> None:
+        """Remove what is left of first saves that were interrupted."""
+        self._is_swept = True
+        for name in self._folders():
+            table = self._table(name)
+            with translated(table.log.folder, doing="look at"):
+                found = self._fs.stat(table.log.folder)
+            if found is None or table.log.now() - found.mtime_ns // 1_000_000 < _ABANDONED_MS:
+                continue
+            # What cannot be removed is in nobody's way.
+            with (
+                contextlib.suppress(TableNotFound, StorageError),
+                table.log.writing(shared=False, wait=False) as alone,
+            ):
+                if alone and not self._has_commits(table):
+                    remove_tree(self._fs, table.folder)
+
+    def _table(self, name: str) -> Table:
+        """Return the table of a training set that may or may not exist."""
+        return self._tables.table(TableName(_GROUP, check_part(name, "training set")))
+
+    def _not_found(self, name: str) -> TrainingSetNotFound:
+        known = [other for other in self._folders() if self._is_there(self._table(other))]
+        hint = did_you_mean(name, known) or "there are none yet: save one first"
+        return TrainingSetNotFound(f"there is no training set {name!r}", hint=hint, name=name)
+
+    def _folders(self) -> list[str]:
+        """List by name what may be training sets."""
+        with translated(self._folder, doing="list"):
+            names = self._fs.names(self._folder) if self._fs.stat(self._folder) else []
+            return [
+                name
+                for name in sorted(names)
+                if is_part(name) and (found := self._fs.stat(self._folder / name)) and found.is_folder
+            ]
+
+
+def _decoded(name: str, table: Table, state: State) -> TrainingSet:
+    commit = table.describe_entry(state.version, table.log.read_commit(state.version))
+    written = msgspec.json.decode(commit.message, type=_Message)
+    return TrainingSet(
+        name=name,
+        description=written.description,
+        author=commit.author,
+        saved=commit.timestamp,
+        rows=commit.rows or 0,
+        lock=Lock.from_dict(written.lock),
+    )
 
 
 @contextlib.contextmanager

@@ -99,7 +99,7 @@ def check_names(columns: Iterable[str], wanted: Sequence[Wanted]) -> None:
         name = min(taken)
         raise InvalidInputError(
             f"the spine has a column {name!r} already, and a feature would get that name",
-            hint="rename the column, or ask for full_feature_names=True",
+            hint="rename the column, or ask for full names (full_feature_names=True, --full-feature-names)",
             name=name,
         )
 
@@ -146,24 +146,26 @@ def _check_time(frame: pl.DataFrame, name: str, argument: str) -> None:
         raise InvalidInputError(
             f"{argument} names {name!r}, which is no column of the spine", hint=did_you_mean(name, frame.columns)
         )
-    if not _is_time(frame.schema[name]):
+    if not _is_time(frame.schema[name]) and frame.schema[name] != pl.Null:
         raise SchemaMismatch(f"column {name!r} of the spine is {frame.schema[name]}, not a time", hint=_PARSE)
 
 
 def _find_time(frame: pl.DataFrame, wanted: Sequence[Wanted], entities: set[str], known_at: object) -> str:
     usual = {TIMESTAMP, *(one.state.spec.timestamp for one in wanted if one.state.spec.timestamp)}
     times = [name for name, dtype in frame.schema.items() if _is_time(dtype)]
-    by_name = [name for name in times if name in usual]
+    # Without a value a column has no dtype: then its name has to do. No row matches.
+    blank = [name for name, dtype in frame.schema.items() if dtype == pl.Null and name in usual]
+    by_name = [name for name in times if name in usual] or blank
     others = [name for name in times if name not in entities]
     # A spine with one time may use it for both.
     free = [name for name in others if name != known_at] or others
     for candidates in (by_name, free):
         if len(candidates) == 1:
             return candidates[0]
-    if times:
+    if times or blank:
         raise InvalidInputError(
-            f"the spine has several columns of times: {', '.join(times)}",
-            hint=f"say which: timestamp={(by_name or free or times)[0]!r}",
+            f"the spine has several columns of times: {', '.join(times or blank)}",
+            hint=f"say which (timestamp={(by_name or free or times)[0]!r}, --timestamp)",
             candidates=by_name or free or times,
         )
     misfits = [f"{name!r} is {frame.schema[name]}" for name in frame.columns if name in usual]

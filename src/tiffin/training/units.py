@@ -131,7 +131,7 @@ def comparable_keys(keys: pl.Series, dtype: pl.DataType, table: str) -> pl.Serie
     own, theirs = _kind(keys.dtype), _kind(dtype)
     if own == "nulls":
         return keys.cast(_form(dtype))
-    if own != theirs and own not in _ALSO.get(theirs, ()):
+    if not meet(keys.dtype, dtype):
         raise SchemaMismatch(
             f"key column {keys.name!r} of table {table} holds {theirs} ({dtype}), the spine's holds {own} "
             f"({keys.dtype})",
@@ -148,6 +148,18 @@ def comparable_keys(keys: pl.Series, dtype: pl.DataType, table: str) -> pl.Serie
         return cast
     # There and back: a number that the form has no place for would come back as another one.
     return cast.set(cast.cast(keys.dtype, strict=False) != keys, None)
+
+
+def meet(given: pl.DataType, dtype: pl.DataType) -> bool:
+    """Tell whether keys of some type are compared with a table's of another.
+
+    Raises
+    ------
+    SchemaMismatch
+        Values of one of the types cannot be keys.
+    """
+    own, theirs = _kind(given), _kind(dtype)
+    return own in {theirs, "nulls"} or own in _ALSO.get(theirs, ())
 
 
 def _whole(keys: pl.Series, dtype: pl.DataType, table: str) -> pl.Series:

@@ -47,6 +47,22 @@ class TestOnlineGet:
         cli("service", "create", "ranker", "user/ratings:mean")
         assert feature(cli.json("online", "get", "ranker", "-e", "user_id=4"))[0] == 5.0
 
+    def test_a_service_that_is_called_like_a_table(self, cli):
+        cli("service", "create", "ratings", "user/ratings:mean")
+        assert "--service ratings" in cli("online", "get", "ratings", "-e", "user_id=4", status=1).stderr
+        assert feature(cli.json("online", "get", "--service", "ratings", "-e", "user_id=4"))[0] == 5.0
+        assert cli.json("verify", "--service", "ratings")["ok"]
+        cli("verify", "user/ratings", "--service", "ratings", status=2)
+        cli("online", "get", "-e", "user_id=4", status=2)
+
+    def test_full_names_tell_equal_features_apart(self, cli):
+        other = [{"user_id": 4, "mean": 1.5}]
+        FeatureStore("feature_store").save("t/other", other, entity="user_id", online=True)
+        both = ("online", "get", "user/ratings", "t/other", "-e", "user_id=4")
+        assert "--full-feature-names" in cli(*both, status=1).stderr
+        told = cli.json(*both, "--full-feature-names")
+        assert [feature(told, 0, name)[0] for name in ("user__ratings__mean", "t__other__mean")] == [5.0, 1.5]
+
     @pytest.mark.parametrize(
         ("entity", "status", "said"),
         [

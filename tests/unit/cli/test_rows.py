@@ -116,7 +116,7 @@ def test_appended_text_takes_the_types_of_the_table(cli):
 
 def test_a_value_that_has_no_place_in_its_column_is_an_error_and_changes_nothing(cli):
     failed = cli("save", "user/ratings", "-", "--mode", "append", given="user_id,mean,rated_at\nx,1,\n", status=1)
-    assert "'user_id' is Int64 in the table; row 0 of the file holds 'x'" in failed.stderr
+    assert "'user_id' is Int64 in the table; row 0 holds 'x'" in failed.stderr
     assert cli.json("describe", "user/ratings")["version"] == 1
 
 

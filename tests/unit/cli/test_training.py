@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -125,10 +126,37 @@ class TestTrain:
             [*MEAN, "--start", "yesterday"],
             [*MEAN, "--known-at", "some_column"],
             ["spine.csv", *MEAN, "-o", "frame.xls"],
+            ["spine.csv", *MEAN, "--service", "ranker"],
+            ["spine.csv", *MEAN, "--description", "of what is not saved"],
+            ["spine.csv", *MEAN, "--replace"],
         ],
     )
     def test_wrong_usage_ends_with_2(self, cli, args):
         cli("train", *args, status=2)
+
+    @pytest.mark.parametrize("name", ["spine.csv", "./folder/../spine.csv", "link.csv"])
+    @pytest.mark.parametrize("read", ["spine.csv", "link.csv"])
+    def test_the_spine_is_not_written_over(self, cli, read, name):
+        Path("folder").mkdir()
+        Path("link.csv").symlink_to("spine.csv")
+        before = Path("spine.csv").read_bytes()
+        failed = cli("train", read, *MEAN, "-o", name, status=2)
+        assert "the file that is read" in " ".join(failed.stderr.split())
+        assert Path("spine.csv").read_bytes() == before
+
+    def test_nor_by_the_lock(self, cli):
+        shutil.copy("spine.csv", "frame.csv.lock.json")
+        cli("train", "frame.csv.lock.json", "--spine-format", "csv", *MEAN, "-o", "frame.csv", status=2)
+        assert Path("frame.csv.lock.json").read_bytes() == Path("spine.csv").read_bytes()
+
+    def test_a_service_that_is_called_like_a_table(self, cli):
+        cli("service", "create", "ratings", "user/ratings@0:mean")
+        failed = cli("train", "spine.csv", "--features", "ratings", status=1)
+        assert "--service ratings" in failed.stderr
+        told = cli.json("train", "spine.csv", "--service", "ratings")
+        assert told["lock"]["versions"] == {"user/ratings": 0}
+        assert cli.json("leakage", "spine.csv", "--service", "ratings", "--label", "clicked")["rows"] == 6
+        assert "nothing" in cli("train", "spine.csv", "--service", "nothing", status=1).stderr
 
 
 class TestTrainingSets:
@@ -146,8 +174,33 @@ class TestTrainingSets:
 
     def test_a_name_is_taken_until_replace_is_said(self, cli):
         cli("train", "spine.csv", *MEAN, "--save", "first_try")
-        assert "first_try" in cli("train", "spine.csv", *MEAN, "--save", "first_try", status=1).stderr
+        failed = cli("train", "spine.csv", *MEAN, "--save", "first_try", status=1)
+        assert "first_try" in failed.stderr
+        assert "--replace" in failed.stderr
         cli("train", "spine.csv", *MEAN, "--save", "first_try", "--replace")
+
+    @pytest.mark.parametrize("output", ["nowhere/frame.csv", "spine.csv/frame.csv", f"{'x' * 300}.csv"])
+    def test_nothing_is_saved_if_the_frame_cannot_be_written(self, cli, output):
+        failed = cli("train", "spine.csv", *MEAN, "--save", "first_try", "-o", output, status=1)
+        assert "cannot write" in failed.stderr
+        assert cli.json("training", "ls") == []
+
+    def test_no_frame_is_written_if_it_cannot_be_saved(self, cli):
+        cli("train", "spine.csv", *MEAN, "--save", "first_try", "-o", "frame.csv")
+        before = {path.name: path.read_bytes() for path in Path().iterdir() if path.is_file()}
+        cli("train", "spine.csv", *MEAN, "--ttl", "1d", "--save", "first_try", "-o", "frame.csv", status=1)
+        cli("train", "spine.csv", *MEAN, "--save", "first_try", "-o", "other.csv", status=1)
+        assert {path.name: path.read_bytes() for path in Path().iterdir() if path.is_file()} == before
+
+    def test_a_damaged_one_does_not_hide_the_others(self, cli):
+        for name in ("first_try", "second_try"):
+            cli("train", "spine.csv", *MEAN, "--save", name)
+        [log] = Path("feature_store/registry/training_sets/first_try/_delta_log").glob("*.json")
+        log.write_bytes(log.read_bytes()[:-20])
+        listed = cli("training", "ls")
+        assert "second_try" in listed.stdout
+        assert "warning: training set 'first_try' is damaged" in listed.stderr
+        assert [told["name"] for told in json.loads(cli("training", "ls", "--json").stdout)] == ["second_try"]
 
     def test_a_dropped_one_is_gone(self, cli):
         cli("train", "spine.csv", *MEAN, "--save", "first_try")

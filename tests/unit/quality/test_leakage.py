@@ -437,3 +437,27 @@ def test_a_known_at_without_a_zone_is_utc(store):
     assert store.check_leakage(**given, known_at=FAR_OFF) == store.check_leakage(
         **given, known_at=FAR_OFF.replace(tzinfo=None)
     )
+
+
+@pytest.mark.parametrize("count", [10**18, 9 * 10**18, -(10**18), -9 * 10**18])
+@pytest.mark.parametrize("unit", ["ms", "us"])
+@pytest.mark.parametrize("zone", [None, "UTC", "Asia/Kolkata"])
+def test_label_times_beyond_every_calendar_are_checked_and_shown_as_such(store, count, unit, zone):
+    save(store, features(told=LABEL))
+    times = pl.Series([count] * ROWS).cast(pl.Datetime(unit, zone))
+    report = store.check_leakage(spine().with_columns(event_timestamp=times), ["f:told"], label="churned")
+    assert set(found(report)) == ({"tells_label"} if count > 0 else {"later_rows", "naive_join"})
+    assert {row["event_timestamp"] for one in report.findings for row in one.examples} == {
+        "a time outside the years 1 to 9999"
+    }
+    assert "outside the years" in str(report)
+    json.dumps(report.to_dict())
+
+
+def test_so_is_the_end_of_the_calendar_seen_from_farther_east(store):
+    save(store, features(told=LABEL))
+    end = pl.Series([datetime(9999, 12, 31, 23, 59)] * ROWS).dt.replace_time_zone("UTC")
+    for zone, year in (("UTC", 9999), ("America/Lima", 9999), ("Asia/Kolkata", None)):
+        rows = spine().with_columns(event_timestamp=end.dt.convert_time_zone(zone))
+        shown = store.check_leakage(rows, ["f:told"], label="churned").findings[0].examples[0]["event_timestamp"]
+        assert getattr(shown, "year", None) == year

@@ -134,6 +134,18 @@ def test_a_reference_to_the_whole_table_explains_all_its_features_at_its_version
         rated.explain("user/ratings@7", 1)
 
 
+@pytest.mark.parametrize("key", [True, "1", {"user": True}, {"user": "1"}, ("1",), b"1", date(2024, 1, 1)])
+def test_a_key_that_the_join_would_refuse_is_refused_with_the_type_that_is_expected(rated, key):
+    with pytest.raises(InvalidInputError, match=r"entity column 'user' of table user/ratings|not a Int64") as error:
+        rated.explain("user/ratings:mean", key, day(4))
+    assert "Int64" in str(error.value)
+
+
+@pytest.mark.parametrize("key", [1, 1.0, {"user": 1}, (1,)])
+def test_a_key_of_an_equal_number_is_that_key(rated, key):
+    assert rated.explain("user/ratings:mean", key, day(4)).values == {"mean": 33.0}
+
+
 def test_tables_without_timestamp_or_entity_and_composite_keys(store):
     store.save("a/city", pl.DataFrame({"user": [1, 1], "city": ["Pune", "Bonn"]}), entity="user")
     found = store.explain("a/city", 1)

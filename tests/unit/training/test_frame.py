@@ -187,6 +187,35 @@ def test_no_column_of_times_is_needed_where_no_table_has_a_timestamp(rated):
         rated.get_historical_features(pl.DataFrame({"user": [1]}), ["profile:city", "ratings:mean"])
 
 
+@pytest.mark.parametrize("name", ["event_timestamp", "at"])
+@pytest.mark.parametrize("rows", [pl.DataFrame, pd.DataFrame])
+def test_a_column_of_times_without_a_value_matches_nothing(rated, rows, name):
+    blank = rows({"user": [1, 2], name: [None, None]})
+    frame = rated.get_historical_features(blank, ["ratings:mean", "profile:city"])
+    assert values(frame, name, "mean", "city") == [[None, None], [None, None], ["Pune", None]]
+    assert frame.lock.recipe.timestamp == name
+    rated.save_training_set("blank", frame)
+    assert rated.reproduce("blank").to_polars().equals(frame.to_polars())
+
+
+def test_so_does_one_that_is_named(rated):
+    rows = pl.DataFrame({"user": [1], "when": [None], "known": [None], "event_timestamp": [day(9)]})
+    assert values(rated.get_historical_features(rows, ["ratings:mean"], timestamp="when"), "mean") == [[None]]
+    assert values(rated.get_historical_features(rows, ["ratings:mean"], known_at="known"), "mean") == [[None]]
+    assert values(rated.get_historical_features(rows, ["ratings:mean"]), "mean") != [[None]]
+
+
+def test_a_column_without_a_value_is_the_time_only_by_its_name(rated):
+    rows = spine(at=[None] * 4)
+    assert values(rated.get_historical_features(rows, ["ratings:mean"]), "mean") == [[2.0, 3.0, 1.0, None]]
+    with pytest.raises(InvalidInputError, match="no column of times"):
+        rated.get_historical_features(pl.DataFrame({"user": [1], "paid": [None]}), ["ratings:mean"])
+    with pytest.raises(InvalidInputError, match="several columns of times: event_timestamp, at"):
+        rated.get_historical_features(
+            pl.DataFrame({"user": [1], "event_timestamp": [None], "at": [None]}), ["ratings:mean"]
+        )
+
+
 @pytest.mark.parametrize("times", [["2024-01-05"] * 4, [1704067200] * 4])
 def test_texts_and_numbers_are_not_guessed_to_be_times(rated, times):
     rows = spine().with_columns(pl.Series("event_timestamp", times))
