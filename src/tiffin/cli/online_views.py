@@ -86,7 +86,8 @@ def verified(found: Verification) -> Iterator[RenderableType]:
     if not found.tables:
         yield Text("no table is online")
         return
-    numbers = ("version", "behind", "entities", "values", "differ")
+    is_served = any(each.server_different is not None for each in found.tables)
+    numbers = ("version", "behind", "entities", "values", "differ", *(("the server's",) if is_served else ()))
     table = listing("table", *numbers, "", right=numbers)
     for each in found.tables:
         table.add_row(
@@ -95,7 +96,11 @@ def verified(found: Verification) -> Iterator[RenderableType]:
             words.count(each.lag),
             words.count(each.entities_compared),
             words.count(each.values_compared),
-            Text(words.count(each.values_different), style="bold red" if each.values_different else ""),
+            *(
+                Text(words.count(number), style="bold red" if number else "")
+                for number in (each.values_different, each.server_different)
+                if number is not None
+            ),
             _counts(each),
         )
     yield table
@@ -103,7 +108,8 @@ def verified(found: Verification) -> Iterator[RenderableType]:
         if each.differences:
             yield _differences(each)
     if found.ok:
-        yield Text("online and offline agree", style="green")
+        agree = "online, server and offline agree" if is_served else "online and offline agree"
+        yield Text(agree, style="green")
     else:
         yield Text("tiffin materialize TABLE --from-scratch fills the online rows anew", style="dim")
 
@@ -119,8 +125,9 @@ def _differences(found: TableVerification) -> Table:
     for each in found.differences[:_DIFFERENCES_SHOWN]:
         entity = ", ".join(f"{name} {short(key)}" for name, key in each.entity.items())
         sides = ((each.offline, each.offline_status), (each.online, each.online_status))
+        entity += " (server)" if each.by_server else ""
         table.add_row(entity, each.feature, *(f"{short(value)} ({status})" for value, status in sides))
-    hidden = found.values_different - _DIFFERENCES_SHOWN
+    hidden = found.values_different + (found.server_different or 0) - _DIFFERENCES_SHOWN
     if hidden > 0:
         table.add_row(Text(f"and {hidden:,} more", style="dim"))
     return table

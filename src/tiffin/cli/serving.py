@@ -1,6 +1,7 @@
 """The commands that keep the online index: push, materialize, verify."""
 
-from typing import Annotated
+from contextlib import AbstractContextManager, nullcontext
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -19,6 +20,9 @@ from tiffin.cli.options import (
 )
 from tiffin.cli.rows import saved, schema_of, warn
 from tiffin.cli.run import running
+
+if TYPE_CHECKING:
+    from tiffin.client import FeatureStoreClient
 
 commands = typer.Typer()
 
@@ -87,8 +91,20 @@ def materialize(
         run.answer(done, *online_views.materialized(done))
 
 
+def _client(url: str | None) -> "AbstractContextManager[FeatureStoreClient | None]":
+    if url is None:
+        return nullcontext()
+    from tiffin.client import connect
+
+    return connect(url)
+
+
 @commands.command(
-    rich_help_panel=_PANEL, epilog=example("tiffin verify", "tiffin verify user/ratings --sample 100 --seed 7")
+    rich_help_panel=_PANEL,
+    epilog=example(
+        "tiffin verify",
+        "tiffin verify user/ratings --sample 100 --seed 7",
+    ),
 )
 def verify(
     ctx: typer.Context,
@@ -106,6 +122,12 @@ def verify(
         int, typer.Option("--sample", metavar="N", min=1, help="How many entities of each table to compare.")
     ] = 1000,
     seed: Annotated[int, typer.Option("--seed", metavar="N", help="Chooses the entities.")] = 0,
+    server: Annotated[
+        str | None,
+        typer.Option(
+            "--server", metavar="URL", help="Compare what this server answers as well; $TIFFIN_API_KEY is sent."
+        ),
+    ] = None,
     store: StoreOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -118,7 +140,8 @@ def verify(
             asked = None
             if features is not None or service is not None:
                 asked = asked_for(run, [features] if features else None, service, "TABLE")
-            found = run.store.verify(asked, sample=sample, seed=seed)
+            with _client(server) as client:
+                found = run.store.verify(asked, sample=sample, seed=seed, server=client)
         from tiffin.cli import online_views
 
         run.answer(online_views.verification(found), *online_views.verified(found))
