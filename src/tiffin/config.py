@@ -97,9 +97,15 @@ def _setting(default: object, about: str, read: Callable[[object], Any], shown: 
     return field(default=default, metadata={"about": about, "read": read, "shown": shown or str(default)})
 
 
-def _unless(word: str, read: Callable[[object], Any]) -> Callable[[object], Any]:
-    """Let a word stand for None, which TOML and the environment cannot say."""
-    return lambda value: None if value is None or value == word else read(value)
+@dataclass(frozen=True)
+class _Unless:
+    """Lets a word stand for None, which TOML and the environment cannot say."""
+
+    word: str
+    read: Callable[[object], Any]
+
+    def __call__(self, value: object) -> Any:
+        return None if value is None or value == self.word else self.read(value)
 
 
 def _count(least: int, most: int = _MOST, *, is_size: bool = False) -> Callable[[object], int]:
@@ -169,7 +175,7 @@ class Settings:
     compression_level: int | None = _setting(
         None,
         'Level of zstd, 1 (quick) to 22 (small); "default" is 1. The other codecs have none.',
-        _unless("default", _count(1, 22)),
+        _Unless("default", _count(1, 22)),
         '"default"',
     )
     memory_cache_bytes: int = _setting(
@@ -179,7 +185,7 @@ class Settings:
     cache_ttl_s: float | None = _setting(
         3600.0,
         'Memory cache: how long a frame may be served before it is read again; "never" to keep it. (Seconds, or "1h".)',
-        _unless("never", _seconds),
+        _Unless("never", _seconds),
         '"1h"',
     )
     disk_cache_bytes: int = _setting(
@@ -191,7 +197,7 @@ class Settings:
     keep_versions: int | None = _setting(
         None,
         'How many of the newest versions stay readable when a checkpoint is due; "all" keeps each until a vacuum.',
-        _unless("all", _count(1)),
+        _Unless("all", _count(1)),
         '"all"',
     )
     checkpoint_every: int = _setting(
@@ -272,6 +278,27 @@ def load(base: Path, environ: Mapping[str, str], overrides: Mapping[str, object]
                 raise InvalidInputError(f"{source} is not a setting", hint=did_you_mean(name, _FIELDS), setting=name)
             found[name] = _read(name, value, source)
     return Settings(**found)  # type: ignore[arg-type]  # each was read by its field's own reader
+
+
+def to_environment(settings: Settings) -> dict[str, str]:
+    """Say settings as environment variables, so that another process has the same.
+
+    Parameters
+    ----------
+    settings : Settings
+        Complete, as `load` returned them.
+
+    Returns
+    -------
+    dict of str to str
+        `TIFFIN_COMPRESSION` and so on. A None is the word that stands for it.
+    """
+    texts = {}
+    for name, setting in _FIELDS.items():
+        value = getattr(settings, name)
+        text = f"{value:.6f}" if isinstance(value, float) else str(value)
+        texts[ENVIRONMENT_PREFIX + name.upper()] = setting.metadata["read"].word if value is None else text
+    return texts
 
 
 def _from_file(base: Path) -> dict[str, object]:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tiffin.config import Settings, default_toml, load, parse_duration, parse_size
+from tiffin.config import Settings, default_toml, load, parse_duration, parse_size, to_environment
 from tiffin.errors import InvalidInputError, StorageError
 
 
@@ -168,3 +168,16 @@ class TestParseDuration:
     def test_anything_else_is_refused(self, text):
         with pytest.raises(InvalidInputError, match="is not a duration"):
             parse_duration(text)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {},
+        {"keep_versions": 3, "cache_ttl_s": None, "compression_level": 7, "verify_checksums": False},
+        {"compression": "lz4", "memory_cache_bytes": 0, "cache_ttl_s": 0.25, "online_index": "redis://h:1/0"},
+    ],
+)
+def test_another_process_has_the_same_settings(tmp_path, settings):
+    here = load(tmp_path, {}, settings)
+    assert load(tmp_path, to_environment(here), {}) == here

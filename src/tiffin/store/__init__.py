@@ -1,13 +1,14 @@
 """The face of Tiffin: `FeatureStore` wires the layers below together and decides nothing itself.
 
-Its methods are kept by verb: `save`, `read`, `keep`, `services`, `train`, `serve` and `quality`, over what `opened`
-wires.
+Its methods are kept by verb: `save`, `read`, `keep`, `services`, `train`, `serve`, `quality` and `listen`, over what
+`opened` wires.
 """
 
 from typing import Any
 
 from tiffin.errors import NotYetAvailable
 from tiffin.store.keep import Keeping, Stats
+from tiffin.store.listen import Listening
 from tiffin.store.quality import Quality
 from tiffin.store.read import Reading
 from tiffin.store.serve import Serving
@@ -18,11 +19,10 @@ __all__ = ["FeatureStore", "Stats"]
 
 _TO_COME = {
     "profile": "profiles",
-    "start_api_server": "the server",
 }
 
 
-class FeatureStore(Serving, Reading, Keeping, Services, Training, Quality):
+class FeatureStore(Serving, Reading, Keeping, Services, Training, Quality, Listening):
     """A feature store in a folder.
 
     Parameters

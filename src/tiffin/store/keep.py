@@ -5,31 +5,15 @@ from __future__ import annotations
 from datetime import timedelta
 from pathlib import Path
 
-import msgspec
-
 from tiffin import config
-from tiffin.cache import DiskStats, MemoryStats
+from tiffin.cache import MemoryStats
 from tiffin.doctor import Finding, examine, examine_services
 from tiffin.files import contained, make_folders, translated
+from tiffin.reading import Stats
 from tiffin.store.opened import Opened
 from tiffin.tables import upkeep
 from tiffin.tables.table import Commit
 from tiffin.tables.upkeep import Vacuumed
-
-
-class Stats(msgspec.Struct, frozen=True, kw_only=True):
-    """Figures of a store."""
-
-    path: str
-    groups: int
-    tables: int
-    features: int
-    rows: int
-    """Rows of the newest versions, where they are counted."""
-    size_bytes: int
-    """Size of the newest versions' data files."""
-    memory_cache: MemoryStats | None
-    disk_cache: DiskStats | None
 
 
 class Keeping(Opened):
@@ -65,9 +49,13 @@ class Keeping(Opened):
             features=sum(column.role == "feature" for info in infos for column in info.columns),
             rows=sum(info.rows or 0 for info in infos),
             size_bytes=sum(info.size_bytes for info in infos),
-            memory_cache=self._reader.memory.stats() if self._reader.memory is not None else None,
+            memory_cache=self.cache_stats(),
             disk_cache=self._reader.disk.stats() if self._reader.disk is not None else None,
         )
+
+    def cache_stats(self) -> MemoryStats | None:
+        """Tell how the memory cache did in this process, cheap enough to be asked all the time; None without one."""
+        return self._reader.memory.stats() if self._reader.memory is not None else None
 
     def vacuum(
         self,

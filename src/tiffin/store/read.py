@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
+
+import polars as pl
 
 from tiffin.diff import Diff, diff
 from tiffin.errors import CorruptData, TableNotFound, VersionNotFound
@@ -14,9 +16,34 @@ from tiffin.schema import filters
 from tiffin.schema.names import TableName, parse_reference
 from tiffin.store.opened import Opened, unpinned
 from tiffin.tables.catalog import TableInfo
-from tiffin.tables.table import Commit, Selection
+from tiffin.tables.state import State
+from tiffin.tables.table import Commit, Selection, Table
 
 _READ_ATTEMPTS = 5
+
+
+class Snapshot(NamedTuple):
+    """A version of a table, found but not read."""
+
+    table: str
+    id: str
+    """The table's identity: one of the same name that was made after a drop has another."""
+    version: int
+    timestamp_ms: int
+    """When the version was committed, milliseconds since 1970-01-01 UTC."""
+    rows: int | None
+    """None if another writer did not count its rows."""
+    dtypes: dict[str, pl.DataType]
+    """Column to dtype."""
+    entity: tuple[str, ...]
+    """The key columns."""
+    timestamp: str | None
+    """The column of times."""
+
+    @property
+    def reference(self) -> str:
+        """The version as a reference."""
+        return f"{self.table}@{self.version}"
 
 
 class Reading(Opened):
@@ -90,6 +117,44 @@ class Reading(Opened):
             f"table {reference} was replaced and vacuumed {_READ_ATTEMPTS} times while it was being read",
             hint="keep more versions: set keep_versions higher",
         )
+
+    def snapshot(self, reference: str, *, version: int | None = None, as_of: datetime | None = None) -> Snapshot:
+        """Find the version of a table that a read of it would answer from.
+
+        Parameters
+        ----------
+        reference, version, as_of
+            As for `read`.
+
+        Returns
+        -------
+        Snapshot
+            The same table, id, version and time mean the same rows for ever.
+
+        Raises
+        ------
+        TableNotFound, VersionNotFound, Ambiguous, InvalidInputError
+            As for `read`.
+        """
+        return _snapshot(*self._at(parse_reference(reference), version, as_of))
+
+    def glance(self, table: str) -> Snapshot | None:
+        """Find the newest version of a table if that takes no reading and no waiting.
+
+        Parameters
+        ----------
+        table : str
+            `group/name`.
+
+        Returns
+        -------
+        Snapshot or None
+            None if it is not known, or there is something new: then ask for a `snapshot`.
+        """
+        name = unpinned(table)
+        found = None if name.group is None else self._catalog.table(TableName(name.group, name.name))
+        state = found and found.log.glance()
+        return _snapshot(found, state) if found and state else None
 
     def tables(self) -> list[TableInfo]:
         """List the tables with what is known of them, by group and name."""
@@ -169,3 +234,17 @@ class Reading(Opened):
     def _info(self, name: TableName) -> TableInfo:
         table = self._catalog.table(name)
         return self._catalog.info(table, table.log.require())
+
+
+def _snapshot(table: Table, state: State) -> Snapshot:
+    spec = state.spec
+    return Snapshot(
+        table=str(table.name),
+        id=state.metadata.id,
+        version=state.version,
+        timestamp_ms=state.timestamp,
+        rows=state.rows,
+        dtypes=dict(spec.dtypes),
+        entity=spec.entity,
+        timestamp=spec.timestamp,
+    )

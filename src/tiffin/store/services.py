@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 from tiffin.doctor import Finding, examine_services
 from tiffin.errors import InvalidInputError
-from tiffin.features import references, resolve
+from tiffin.features import Features, references, resolve
 from tiffin.registry import Service
 from tiffin.schema.names import check_part, check_text, parse_reference
 from tiffin.store.opened import Opened
@@ -104,6 +104,27 @@ class Services(Opened):
             There is none of this name.
         """
         self._registry.drop(name)
+
+    def tables_of(self, features: Features) -> tuple[str, ...]:
+        """List the tables that features are of, without looking into them.
+
+        Parameters
+        ----------
+        features : sequence of str, str or Service
+            References, or a feature service or its name.
+
+        Returns
+        -------
+        tuple of str
+            `group/name`, each once, in the order of first mention.
+
+        Raises
+        ------
+        TableNotFound, Ambiguous, InvalidName, InvalidInputError
+            A name means no table or several, or the list is none.
+        """
+        asked = map(parse_reference, references(self._catalog, self._registry, features))
+        return tuple(dict.fromkeys(str(self._catalog.name_of(reference)) for reference in asked))
 
     def examine_services(self) -> list[Finding]:
         """Check that the file of every feature service can be read and that what it asks for is there.

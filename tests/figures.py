@@ -1,4 +1,4 @@
-"""Figures of the fault tests, printed after the run whether or not output is captured."""
+"""Figures that tests note, printed after the run whether or not output is captured."""
 
 from __future__ import annotations
 
@@ -25,6 +25,6 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         if name == FIGURE
     ]
     if lines:
-        terminalreporter.section("figures of the fault tests")
+        terminalreporter.section("figures")
         for line in lines:
             terminalreporter.write_line(line)

@@ -1,0 +1,158 @@
+"""A request and its answer as bytes, the same for both transports, and what becomes of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple, TypeVar
+
+import msgspec
+
+from tiffin.client.call import Call
+from tiffin.client.options import ClientOptions
+from tiffin.errors import MissingDependency, OutcomeUnknown, TiffinError, TimedOut, Unreachable
+from tiffin.frames import FeatureFrame
+from tiffin.version import __version__
+from tiffin.wire import Problem, to_error, to_stream
+from tiffin.wire.media import ARROW, JSON, PROBLEM
+
+T = TypeVar("T")
+
+_WORTH_COMPRESSING_BYTES = 64 << 10
+_WORTH_COMPRESSING_LOCALLY_BYTES = 32 << 20
+"""On one machine compressing takes longer than sending; but servers take no more than so many bytes as sent."""
+
+
+class Request(NamedTuple):
+    """What is sent."""
+
+    method: str
+    path: str
+    headers: dict[str, str]
+    body: bytes | None
+
+
+class Answer(NamedTuple):
+    """What came back."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+
+class Broken(NamedTuple):
+    """An attempt without an answer."""
+
+    why: str
+    was_sent: bool
+    """Whether the server may have got the request."""
+    was_slow: bool = False
+    """Whether time ran out."""
+
+
+Outcome = Answer | Broken
+
+
+def written(call: Call[T], options: ClientOptions) -> Request:
+    """Write a call as a request.
+
+    Parameters
+    ----------
+    call : Call
+        What is asked.
+    options : ClientOptions
+        How the server is reached.
+    """
+    headers = {"Accept": call.accept, "User-Agent": f"tiffin/{__version__}", **call.headers}
+    headers["Accept-Encoding"] = "identity" if options.is_local else "zstd, identity;q=0.5"
+    if options.key is not None:
+        headers["Authorization"] = f"Bearer {options.key}"
+    body = call.body
+    if isinstance(body, FeatureFrame):
+        headers["Content-Type"] = ARROW
+        body = b"".join(to_stream(body))
+    elif body is not None:
+        headers["Content-Type"] = JSON
+    least = _WORTH_COMPRESSING_LOCALLY_BYTES if options.is_local else _WORTH_COMPRESSING_BYTES
+    if body is not None and len(body) >= least:
+        headers["Content-Encoding"] = "zstd"
+        body = _compressed(body)
+    return Request(call.method, call.path, headers, body)
+
+
+def settle(call: Call[T], outcome: Outcome, options: ClientOptions) -> T:
+    """Make the result of a call of what became of its last attempt.
+
+    Raises
+    ------
+    TiffinError
+        What the server said, as the class that it raised there.
+    Unreachable
+        The server was not reached, or what answered was no Tiffin server.
+    OutcomeUnknown
+        The connection broke after something was sent that may have changed the store.
+    TimedOut
+        Time ran out.
+    """
+    if isinstance(outcome, Broken):
+        raise _no_answer(call, outcome, options)
+    if 200 <= outcome.status < 300:
+        return call.decode(_plain(outcome))
+    raise problem(outcome) or _no_tiffin(outcome, options)
+
+
+def problem(answer: Answer) -> TiffinError | None:
+    """Return the error that an answer tells of; None if it is none of a Tiffin server's."""
+    if answer.headers.get("Content-Type", "").partition(";")[0] != PROBLEM:
+        return None
+    try:
+        return to_error(msgspec.json.decode(_plain(answer), type=Problem))
+    except msgspec.MsgspecError:
+        return None
+
+
+def _no_answer(call: Call[T], broken: Broken, options: ClientOptions) -> TiffinError:
+    where = f"{call.method} {call.path.partition('?')[0]} at {options.url}"
+    if broken.was_slow and broken.was_sent:
+        hint = "give the client more time (timeout_s, read_timeout_s), or ask for less"
+        if call.is_write:
+            hint = f"look at the store before repeating it; {hint}"
+        return TimedOut(f"{where} took too long: {broken.why}", hint=hint)
+    if broken.was_sent and call.is_write:
+        return OutcomeUnknown(
+            f"the connection broke during {where}: {broken.why}", hint="look at the store before repeating it"
+        )
+    return Unreachable(
+        f"the server cannot be reached: {where}: {broken.why}",
+        hint="check the address, and that the server runs: `tiffin serve`",
+    )
+
+
+def _no_tiffin(answer: Answer, options: ClientOptions) -> TiffinError:
+    return Unreachable(
+        f"what answers at {options.url} says HTTP {answer.status}, as no Tiffin server does",
+        hint="check the address, its path, and what stands between",
+        status=answer.status,
+    )
+
+
+def _compressed(body: bytes) -> bytes:
+    try:
+        import zstandard  # noqa: PLC0415 - small bodies do without
+    except ImportError as error:
+        raise missing("zstandard") from error
+    return zstandard.ZstdCompressor(level=1).compress(body)
+
+
+def _plain(answer: Answer) -> bytes:
+    if answer.headers.get("Content-Encoding", "") != "zstd":
+        return answer.body
+    import zstandard  # noqa: PLC0415 - servers on other machines only
+
+    return zstandard.ZstdDecompressor().decompressobj().decompress(answer.body)
+
+
+def missing(library: str) -> MissingDependency:
+    """Return the error that says a library is not there."""
+    return MissingDependency(
+        f"the client needs the library {library}, which is not installed", hint="pip install 'tiffin[client]'"
+    )

@@ -1,0 +1,74 @@
+"""The app: routes over a store, errors as problems, and the guard around it all."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import anyio
+from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+
+from tiffin.access import keys_of
+from tiffin.cache import MemoryCache
+from tiffin.server.answers import Whole
+from tiffin.server.direct import Shortcut
+from tiffin.server.guard import Guard
+from tiffin.server.logs import journal_of
+from tiffin.server.metrics import Metrics
+from tiffin.server.pages import add_pages
+from tiffin.server.problems import Problems, invalid_parameter, unknown_route
+from tiffin.server.routes import ROUTERS
+from tiffin.version import __version__
+
+if TYPE_CHECKING:
+    from starlette.types import ASGIApp
+
+    from tiffin.server.options import ServerOptions
+    from tiffin.store import FeatureStore
+
+_THREADS = 8
+_KEPT_ANSWERS = 1000
+_KEPT_BYTES = 64 << 20
+
+
+def create_app(store: FeatureStore, options: ServerOptions) -> ASGIApp:
+    """Make the app that serves a store.
+
+    Parameters
+    ----------
+    store : FeatureStore
+        What is served.
+    options : ServerOptions
+        How.
+
+    Returns
+    -------
+    ASGI app
+    """
+    app = routed(store, options)
+    app.state.metrics = metrics = Metrics(store)
+    journal = journal_of(options, store.path)
+    return Guard(Shortcut(app, ROUTERS), options, keys_of(store.path), metrics=metrics, journal=journal)
+
+
+def routed(store: FeatureStore, options: ServerOptions) -> FastAPI:
+    """Make the app behind the guard: the routes, and errors as problems."""
+    app = FastAPI(
+        title="Tiffin",
+        version=__version__,
+        docs_url=None,
+        redoc_url=None,
+        openapi_url=None,
+        middleware=[Middleware(Problems)],
+        exception_handlers={HTTPException: unknown_route, RequestValidationError: invalid_parameter},
+    )
+    app.state.store = store
+    app.state.options = options
+    app.state.threads = anyio.CapacityLimiter(_THREADS)
+    app.state.answers = MemoryCache[Whole](max_bytes=_KEPT_BYTES, max_entries=_KEPT_ANSWERS)
+    for router in ROUTERS:
+        app.include_router(router)
+    add_pages(app)
+    return app

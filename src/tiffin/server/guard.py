@@ -1,0 +1,230 @@
+"""What every request passes on its way to the routes, and every answer on its way back.
+
+In this order: a request id; who may call at all (`Host`, `Origin`); how many at once; who it is (API key); how large
+the body is, while it comes in; then the routes, for so many seconds at most. On the way back: headers that browsers
+heed, the logs, the figures. Plain ASGI, because a framework's middleware would cost more than an online read.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import os
+import re
+import time
+from typing import TYPE_CHECKING
+
+from tiffin.errors import Busy, TiffinError, TimedOut, Unauthenticated
+from tiffin.server.bodies import Budget, Receive
+from tiffin.server.caller import KEY_HINT, Caller, anyone, nobody
+from tiffin.server.connections import Connections
+from tiffin.server.hosts import Headers, Hosts
+from tiffin.server.logs import Journal
+from tiffin.server.metrics import Metrics
+from tiffin.server.passage import CLIENT_GONE, Passage, Scope, Send
+from tiffin.server.status import Malformed
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from tiffin.access import Keys
+    from tiffin.server.options import ServerOptions
+
+    App = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+OPEN_PATHS = frozenset({"/health", "/ready", "/openapi.json", "/docs", "/redoc"})
+"""What is answered to those without a key too."""
+OPEN_FOLDERS = ("/docs/", "/redoc/", "/assets/")
+
+_ALWAYS = frozenset({"/health"})
+"""What is answered however busy the server is: who asks wants to know whether it lives."""
+_ONCE = (b"host", b"authorization", b"origin", b"content-length", b"content-encoding", b"content-type")
+"""Headers that mean two things if they stand twice."""
+_REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
+_MOST_SECRET_BYTES = 200
+_TICK_S = 1.0
+
+
+class Guard:
+    """The app behind its guard; the outermost ASGI app of a server.
+
+    Parameters
+    ----------
+    app : ASGI app
+        Answers its own errors; finds `caller` and `request_id` in `request.state`, and may put `rows` there.
+    options : ServerOptions
+        Limits and hosts.
+    keys : Keys
+        The store's API keys. Where none was ever made, a server that only this machine reaches lets everyone do
+        everything; any other does so if `options.insecure`.
+    metrics : Metrics, optional
+        Counts the requests.
+    journal : Journal, optional
+        Writes them down.
+    """
+
+    def __init__(
+        self,
+        app: App,
+        options: ServerOptions,
+        keys: Keys,
+        *,
+        metrics: Metrics | None = None,
+        journal: Journal | None = None,
+    ) -> None:
+        self.limits = options.limits
+        self.connections = Connections(options.limits)
+        self._app = app
+        self._keys = keys
+        self._needs_no_keys = options.is_loopback or options.insecure
+        self._hosts = Hosts(options)
+        self._budget = Budget(options.limits)
+        self._metrics = metrics or Metrics()
+        self._journal = journal or Journal()
+        self._under_way: dict[Passage, None] = {}
+        self._ticks_in: asyncio.AbstractEventLoop | None = None
+        self._answering: set[asyncio.Task[None]] = set()
+        self._process = os.urandom(4).hex()
+        self._numbers = itertools.count(1)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        headers: Headers = dict(scope["headers"])
+        passage = Passage(scope, send, self._name(headers), headers)
+        self._enter(passage)
+        try:
+            guarded = self._admit(passage, receive)
+            if guarded is None:
+                await passage.answer(self._hosts.preflight(headers))
+            else:
+                await self._app(scope, guarded, passage.send)
+        except TiffinError as error:
+            await passage.refuse(error)
+        except asyncio.CancelledError:
+            if not passage.is_overdue:
+                raise
+            # It was cancelled here, and has been answered.
+            if passage.task is not None:
+                passage.task.uncancel()
+        finally:
+            self._leave(passage)
+
+    def _name(self, headers: Headers) -> str:
+        given = headers.get(b"x-request-id")
+        if given and _REQUEST_ID.fullmatch(given):
+            return given.decode()
+        return f"{self._process}-{next(self._numbers):x}"
+
+    def _enter(self, passage: Passage) -> None:
+        self._under_way[passage] = None
+        loop = asyncio.get_running_loop()
+        if self._ticks_in is not loop:
+            self._ticks_in = loop
+            loop.call_later(_TICK_S, self._tick, loop)
+
+    def _admit(self, passage: Passage, receive: Receive) -> Receive | None:
+        """Let a request in, or raise why not; None stands for a browser's question that the guard answers."""
+        scope, headers = passage.scope, passage.headers
+        if len(headers) != len(scope["headers"]):
+            _check_once(scope)
+        self._hosts.check(headers)
+        if b"origin" in headers:
+            passage.allowance = self._hosts.allowance(headers)
+            if self._hosts.is_preflight(scope["method"], headers):
+                passage.status = 204
+                return None
+        path = scope["path"]
+        if len(self._under_way) > self.limits.concurrent_requests and path not in _ALWAYS:
+            raise Busy("as many requests are under way as may be", hint="try again in a moment")
+        passage.caller = self._caller(path, headers)
+        state = scope.setdefault("state", {})
+        state["caller"] = passage.caller
+        state["request_id"] = passage.request_id
+        received = self._bounded(passage, receive)
+        passage.was_admitted = True
+        return received
+
+    def _caller(self, path: str, headers: Headers) -> Caller:
+        if self._needs_no_keys and not self._keys.exist():
+            return anyone()
+        shown = headers.get(b"authorization")
+        if shown is None:
+            if path in OPEN_PATHS or path.startswith(OPEN_FOLDERS):
+                return nobody()
+            raise Unauthenticated("this server asks for an API key", hint=KEY_HINT)
+        scheme, _, secret = shown[:_MOST_SECRET_BYTES].partition(b" ")
+        key = self._keys.verify(secret.strip().decode("latin-1")) if scheme.lower() == b"bearer" else None
+        if key is None:
+            raise Unauthenticated("the API key is not valid: unknown, revoked or expired", hint=KEY_HINT)
+        return Caller.of(key)
+
+    def _bounded(self, passage: Passage, receive: Receive) -> Receive:
+        """Return what receives a request's body, bounded; the headers no longer tell of a compression undone."""
+        headers = passage.headers
+        length = headers.get(b"content-length")
+        if length is None and b"transfer-encoding" not in headers:
+            return receive
+        passage.body = body = self._budget.body(None if length is None else int(length))
+        encoding = headers.get(b"content-encoding", b"identity")
+        if encoding.lower() != b"identity":
+            scope = passage.scope
+            gone = (b"content-encoding", b"content-length")
+            scope["headers"] = [(name, value) for name, value in scope["headers"] if name not in gone]
+            return body.decompressed(receive, encoding, is_counted=length is not None)
+        # The parser holds a body to the length that was said.
+        return receive if length is not None else body.counted(receive)
+
+    def _leave(self, passage: Passage) -> None:
+        """Write down a request that has ended, and free what it took."""
+        del self._under_way[passage]
+        # The task holds the passage: without this, each request would leave a circle to the garbage collector.
+        passage.task = None
+        if passage.body is not None:
+            passage.body.release()
+        took = time.monotonic() - passage.started
+        passage.status = passage.status or CLIENT_GONE
+        route = passage.route
+        self._metrics.observe(passage.scope["method"], route, passage.status, took)
+        rows = passage.scope.get("state", {}).get("rows")
+        if rows:
+            self._metrics.count_rows(route, rows)
+        if passage.caller.asked not in {None, "read"} and passage.status < 300:
+            self._metrics.observe_write(route, took)
+        self._journal.write(passage, took)
+
+    def _tick(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Answer for what takes too long; once a second while anything is under way."""
+        latest = time.monotonic() - self.limits.request_s
+        for passage in list(self._under_way):
+            if passage.started > latest:
+                break
+            if not passage.status and not passage.is_overdue:
+                self._end(passage, loop)
+        self._metrics.refresh(len(self._under_way))
+        if self._under_way:
+            loop.call_later(_TICK_S, self._tick, loop)
+        else:
+            self._ticks_in = None
+
+    def _end(self, passage: Passage, loop: asyncio.AbstractEventLoop) -> None:
+        error = TimedOut(
+            f"the request took longer than {self.limits.request_s:g} seconds",
+            hint="ask for less at once; if it was to change something, look whether it has",
+        )
+        passage.is_overdue = True
+        # A task of its own, because what works for the request may sit in a thread that cannot be cancelled.
+        answering = loop.create_task(passage.refuse(error))
+        self._answering.add(answering)
+        answering.add_done_callback(self._answering.discard)
+        if passage.task is not None:
+            passage.task.cancel()
+
+
+def _check_once(scope: Scope) -> None:
+    names = [name for name, _ in scope["headers"]]
+    for name in _ONCE:
+        if names.count(name) > 1:
+            raise Malformed(f"the header {name.decode()!r} stands twice", hint="send it once")

@@ -1,0 +1,171 @@
+"""Figures for Prometheus: of the requests, from the guard; of the store, when they are asked for.
+
+With several workers each keeps its figures in files that the others can read, so that any of them answers for all
+(`prometheus_client` does so when `PROMETHEUS_MULTIPROC_DIR` is set before it is imported; `run` does that).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest, multiprocess
+from prometheus_client.exposition import CONTENT_TYPE_LATEST
+from prometheus_client.metrics_core import GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from tiffin.errors import StorageError
+from tiffin.files import LOCAL
+
+if TYPE_CHECKING:
+    from tiffin.store import FeatureStore
+
+FOLDER_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
+MEDIA = CONTENT_TYPE_LATEST
+
+_BUCKETS_S = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
+_MOST_TABLES = 1000
+_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+
+
+class Metrics:
+    """The figures of one server process.
+
+    Parameters
+    ----------
+    store : FeatureStore, optional
+        Whose caches and tables are told of too.
+    """
+
+    def __init__(self, store: FeatureStore | None = None) -> None:
+        self._store = store
+        self._registry = CollectorRegistry()
+        self._requests = Histogram(
+            "tiffin_request_seconds",
+            "Requests by route, and how long each took from its head to the end of its answer.",
+            ("method", "route", "status"),
+            buckets=_BUCKETS_S,
+            registry=self._registry,
+        )
+        self._writes = Histogram(
+            "tiffin_write_seconds",
+            "Requests that changed the store, each until it was committed and answered.",
+            ("route",),
+            buckets=_BUCKETS_S,
+            registry=self._registry,
+        )
+        self._in_flight = Gauge(
+            "tiffin_requests_in_flight",
+            "Requests under way.",
+            multiprocess_mode="livesum",
+            registry=self._registry,
+        )
+        self._rows = Counter("tiffin_rows_served", "Rows and entities answered.", ("route",), registry=self._registry)
+        self._hits = Gauge(
+            "tiffin_cache_hits",
+            "Reads that the memory caches answered, of the processes that are alive.",
+            multiprocess_mode="livesum",
+            registry=self._registry,
+        )
+        self._misses = Gauge(
+            "tiffin_cache_misses",
+            "Reads that the memory caches could not answer, of the processes that are alive.",
+            multiprocess_mode="livesum",
+            registry=self._registry,
+        )
+        self._observers: dict[tuple[str, str, int], Callable[[float], None]] = {}
+        self._in_flight.set(0)
+
+    def observe(self, method: str, route: str, status: int, seconds: float) -> None:
+        """Count a request.
+
+        Parameters
+        ----------
+        method : str
+            Its method; any but the usual ones counts as "other".
+        route : str
+            The template of its route (`/tables/{group}/{name}`), of which there are only so many.
+        status : int
+            Of the answer.
+        seconds : float
+            How long it took.
+        """
+        key = (method, route, status)
+        observer = self._observers.get(key)
+        if observer is None:
+            known = method if method in _METHODS else "other"
+            observer = self._requests.labels(known, route, str(status)).observe
+            if known == method:
+                self._observers[key] = observer
+        observer(seconds)
+
+    def observe_write(self, route: str, seconds: float) -> None:
+        """Count a request that changed the store."""
+        self._writes.labels(route).observe(seconds)
+
+    def count_rows(self, route: str, rows: int) -> None:
+        """Count rows, or entities, of an answer."""
+        self._rows.labels(route).inc(rows)
+
+    def refresh(self, in_flight: int) -> None:
+        """Write down what is not counted request by request; the guard calls this every second while it is busy.
+
+        Parameters
+        ----------
+        in_flight : int
+            Requests under way in this process.
+        """
+        self._in_flight.set(in_flight)
+        if self._store is not None:
+            stats = self._store.cache_stats()
+            self._hits.set(stats["hits"] if stats else 0)
+            self._misses.set(stats["misses"] if stats else 0)
+
+    def exposition(self) -> bytes:
+        """Write all figures, of all workers, as Prometheus reads them (media type `MEDIA`)."""
+        folder = os.environ.get(FOLDER_VARIABLE)
+        registry = self._registry
+        if folder:
+            registry = CollectorRegistry()
+            _forget_dead(Path(folder))
+            multiprocess.MultiProcessCollector(registry, folder)  # type: ignore[no-untyped-call]
+        lag = CollectorRegistry()
+        if self._store is not None:
+            lag.register(_Lag(self._store))
+        return generate_latest(registry) + generate_latest(lag)
+
+
+class _Lag(Collector):
+    """How far the online index is behind each table, found out when it is asked."""
+
+    def __init__(self, store: FeatureStore) -> None:
+        self._store = store
+
+    def collect(self) -> Iterator[Metric]:
+        lag = GaugeMetricFamily(
+            "tiffin_online_lag_versions", "Versions that the online index is behind a table.", labels=("table",)
+        )
+        # An index that cannot be reached is told of by /ready; the other figures are wanted then all the more.
+        with contextlib.suppress(StorageError):
+            for each in self._store.online_lag()[:_MOST_TABLES]:
+                lag.add_metric([each.table], each.versions)
+        yield lag
+
+
+def _forget_dead(folder: Path) -> None:
+    """Remove what workers that have died said of the moment; what they have counted stays."""
+    for name in LOCAL.names(folder):
+        pid = name.removesuffix(".db").rpartition("_")[2]
+        if name.startswith("gauge_live") and pid.isdigit() and not _is_alive(int(pid)):
+            multiprocess.mark_process_dead(int(pid), str(folder))  # type: ignore[no-untyped-call]
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True

@@ -1,0 +1,169 @@
+"""Online answers as JSON: rows, and by feature what stands behind each value."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from functools import lru_cache
+from typing import Annotated, Any, NamedTuple
+
+import msgspec
+from msgspec import Meta
+
+from tiffin.online import datetimes
+from tiffin.schema import dtypes
+from tiffin.server import json_values
+from tiffin.server.json_values import Convert
+from tiffin.server.parameters import FullNames, Moment, Parameters, ReferenceText
+from tiffin.serving import OnlineAnswer, Shape, Status
+
+_MOST_SHAPES = 512
+
+Key = str | int | float | bool | None
+"""An entity's key as JSON has it."""
+
+_encode = msgspec.json.Encoder().encode
+
+
+class OnlineQuestion(Parameters, frozen=True):
+    """Which features of which entities."""
+
+    features: Annotated[
+        ReferenceText | Annotated[list[ReferenceText], Meta(min_length=1)],
+        Meta(description="References, or the name of a feature service alone.", examples=[["user/ratings:mean"]]),
+    ]
+    entity_rows: Annotated[
+        list[dict[str, Key]] | dict[str, list[Key]],
+        Meta(
+            description="The entities: an object for each, or a list for each entity column. Times are written in "
+            "ISO 8601, decimals as texts, bytes in base64.",
+            examples=[[{"user_id": 7}, {"user_id": 8}]],
+        ),
+    ]
+    full_feature_names: FullNames = False
+    at: Moment | None = None
+
+
+class OnlineReply(msgspec.Struct, frozen=True):
+    """Features of entities as of now, in the order in which they were asked for."""
+
+    rows: Annotated[
+        list[dict[str, Any]],
+        Meta(
+            description="For each entity its keys and features. A value is null, or the feature's default, unless its "
+            "status is PRESENT.",
+            examples=[[{"user_id": 7, "mean": 4.5}]],
+        ),
+    ]
+    statuses: Annotated[
+        dict[str, list[Status]],
+        Meta(description="For each feature what stands behind the values.", examples=[{"mean": ["PRESENT"]}]),
+    ]
+    timestamps: Annotated[
+        dict[str, list[Annotated[datetime, Meta(tz=True)] | None]],
+        Meta(
+            description="For each feature the time of the entities' rows; null where there is none.",
+            examples=[{"mean": ["2024-05-31T12:00:00.000000Z"]}],
+        ),
+    ]
+    versions: Annotated[
+        dict[str, int], Meta(description="The version of each table that answered.", examples=[{"user/ratings": 3}])
+    ]
+    dtypes: Annotated[
+        dict[str, str],
+        Meta(
+            description="The type of each column, the keys first.", examples=[{"user_id": "Int64", "mean": "Float64"}]
+        ),
+    ]
+    origins: Annotated[
+        dict[str, str],
+        Meta(description="The pandas or Arrow types that columns were saved with, where they tell more."),
+    ]
+
+
+def write(answer: OnlineAnswer, *, in_words: bool = False) -> bytes:
+    """Write an answer as the JSON of an `OnlineReply`.
+
+    Parameters
+    ----------
+    answer : OnlineAnswer
+        The answer.
+    in_words : bool
+        Whether NaN and infinities are "NaN", "Infinity" and "-Infinity"; else they are null.
+    """
+    form = _form(answer.shape, in_words)
+    columns = shown(answer, form.converters)
+    statuses: dict[str, list[Status]] = {}
+    timestamps: dict[str, msgspec.Raw] = {}
+    versions = {}
+    for taken in answer.by_table():
+        versions[taken.table] = taken.version
+        statuses |= taken.statuses
+        timestamps |= dict.fromkeys(taken.statuses, written_times(taken.times))
+    rows = list(map(form.row, *columns.values())) if columns else []
+    said = {"rows": rows, "statuses": statuses, "timestamps": timestamps, "versions": versions}
+    return _encode({**said, "dtypes": form.dtypes, "origins": form.origins})
+
+
+def written_times(times: Sequence[int | None]) -> msgspec.Raw:
+    """Write times as a JSON array.
+
+    Parameters
+    ----------
+    times : sequence of int or None
+        Microseconds since 1970-01-01 UTC.
+
+    Returns
+    -------
+    msgspec.Raw
+        In ISO 8601 with `Z`.
+    """
+    # Those without a zone are made and written many times faster.
+    written = _encode(datetimes(times))
+    return msgspec.Raw(written.replace(b'",', b'Z",').replace(b'"]', b'Z"]'))
+
+
+def shown(answer: OnlineAnswer, converters: dict[str, Convert]) -> dict[str, list[Any]]:
+    """Return the columns of an answer, with what JSON has no form for converted."""
+    columns = answer.to_dict()
+    for name, convert in converters.items():
+        columns[name] = list(map(convert, columns[name]))
+    return columns
+
+
+class _Form(NamedTuple):
+    """How the answers of a plan are written."""
+
+    row: Callable[..., Any]
+    """Makes of the values of a row what is encoded."""
+    converters: dict[str, Convert]
+    """For the columns whose values need it."""
+    dtypes: msgspec.Raw
+    """Column to dtype, written."""
+    origins: msgspec.Raw
+    """Column to the type it was saved with, written."""
+
+
+@lru_cache(maxsize=_MOST_SHAPES)
+def _form(shape: Shape, in_words: bool) -> _Form:
+    shown_as = json_values.in_words if in_words else json_values.plain
+    names = {name: dtypes.encode(column.dtype) for name, column in shape.columns.items()}
+    origins = {name: column.origin for name, column in shape.columns.items() if column.origin}
+    return _Form(
+        _row(tuple(shape.columns)),
+        json_values.converters(shape.columns, shown_as),
+        msgspec.Raw(_encode(names)),
+        msgspec.Raw(_encode(origins)),
+    )
+
+
+def _row(names: tuple[str, ...]) -> Callable[..., Any]:
+    """Make a type for rows with these names, which is filled and encoded faster than a dict."""
+    fields = [f"f{number}" for number in range(len(names))]
+    try:
+        return msgspec.defstruct(
+            "Row", [(field, Any) for field in fields], rename=dict(zip(fields, names, strict=True)), gc=False
+        )
+    except ValueError:
+        # A name has characters that JSON must escape.
+        return lambda *values: dict(zip(names, values, strict=True))

@@ -1,0 +1,229 @@
+"""What the OpenAPI document says of each route: from the types that requests are checked against."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Annotated, Any
+
+import msgspec
+from fastapi import Path
+from starlette.responses import Response
+
+from tiffin.frames import Lock
+from tiffin.wire import Problem
+from tiffin.wire.media import ARROW, CSV, IDEMPOTENCY_KEY, JSON, PARQUET, PROBLEM
+
+if TYPE_CHECKING:
+    from fastapi import FastAPI
+
+    from tiffin.server.parameters import Parameters
+
+_PART = r"^[A-Za-z0-9_][A-Za-z0-9_-]{0,127}$"
+
+# The store checks names itself, and says what is wrong with one.
+Group = Annotated[
+    str,
+    Path(
+        description="The group of a table; `-` where it is left out, because the name is unique.",
+        examples=["user"],
+        json_schema_extra={"pattern": rf"{_PART}|^-$"},
+    ),
+]
+Name = Annotated[
+    str, Path(description="The name of a table.", examples=["ratings"], json_schema_extra={"pattern": _PART})
+]
+Own = Annotated[str, Path(description="Its name.", examples=["recommender"], json_schema_extra={"pattern": _PART})]
+
+_REF = "#/components/schemas/{name}"
+_BINARY: dict[str, Any] = {"type": "string", "format": "binary"}
+_FILES = {ARROW: _BINARY, PARQUET: _BINARY, CSV: {"description": "A line of names, then one a row."}}
+"""Formats of frames beside JSON."""
+
+_IDEMPOTENCY = {
+    "name": IDEMPOTENCY_KEY,
+    "in": "header",
+    "required": False,
+    "description": "Names the request: sent again with the same key it lands once, and is answered the same.",
+    "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": r"^[\x21-\x7e]+$"},
+}
+
+
+_KEYS = (
+    "An API key, as `tiffin keys create` makes one. A server that only its own machine reaches asks for none until the "
+    "first is made."
+)
+
+
+class Frame(msgspec.Struct, frozen=True, kw_only=True):
+    """Rows as JSON: times in ISO 8601, decimals as text, bytes in base64."""
+
+    columns: dict[str, str]
+    """Column to dtype."""
+    row_count: int
+    """Rows of this answer."""
+    total_rows: int | None
+    """Rows that there are where these came from."""
+    versions: dict[str, int]
+    """Table to the version that the rows came from."""
+    rows: list[dict[str, Any]]
+    lock: dict[str, Any] | None = None
+    """Of a training frame: what it takes to make it again."""
+
+
+_described: set[Any] = {Problem, Frame}
+"""Types that the document has to describe."""
+
+
+def documented(
+    summary: str,
+    *,
+    gives: Any,
+    query: type[Parameters] | None = None,
+    body: type[Parameters] | None = None,
+    frame: type[Parameters] | None = None,
+    rows: str = "rows",
+    only_arrow: bool = False,
+    may_be_empty: bool = False,
+    in_formats: bool = False,
+    repeatable: bool = False,
+    media: str = JSON,
+    status: int = 200,
+    is_open: bool = False,
+) -> dict[str, Any]:
+    """Describe a route.
+
+    Parameters
+    ----------
+    summary : str
+        What it does, a few words.
+    gives : type or None
+        What it answers; `Frame` for rows in any of the formats of frames, None for no body.
+    query : type, optional
+        The parameters in its URL.
+    body : type, optional
+        Its JSON body.
+    frame : type, optional
+        The parameters beside its body of rows, in the URL or as keys of a JSON body.
+    rows : str
+        The key of the rows in a JSON body.
+    only_arrow : bool
+        Whether the rows come only as Arrow.
+    may_be_empty : bool
+        Whether the rows can be left out.
+    in_formats : bool
+        Whether the answer is given in any of the formats of frames.
+    repeatable : bool
+        Whether a request with an idempotency key lands once.
+    media : str
+        Media type of the answer.
+    status : int
+        Of the answer.
+    is_open : bool
+        Whether no key is asked for.
+
+    Returns
+    -------
+    dict
+        Arguments of a router's decorator.
+    """
+    operation: dict[str, Any] = {"security": []} if is_open else {}
+    asked = query or frame
+    parameters = [*(_query(asked) if asked else []), *([_IDEMPOTENCY] if repeatable else [])]
+    if parameters:
+        operation["parameters"] = parameters
+    if body:
+        is_needed = any(field.required for field in msgspec.structs.fields(body))
+        operation["requestBody"] = {"required": is_needed, "content": {JSON: {"schema": _ref(body)}}}
+    if frame:
+        content = {ARROW: {"schema": _BINARY}} if only_arrow else _frame_content(frame, rows)
+        operation["requestBody"] = {"required": not may_be_empty, "content": content}
+    answer: dict[str, Any] = {"description": "Done."}
+    if gives is not None:
+        files = _FILES if in_formats or gives is Frame else {}
+        content = {media: _ref(gives)} | files
+        answer = {"description": "The answer.", "content": {kind: {"schema": one} for kind, one in content.items()}}
+    return {
+        "summary": summary,
+        "response_class": Response,
+        "status_code": status,
+        "responses": {status: answer, "default": {"$ref": "#/components/responses/Problem"}},
+        "openapi_extra": operation,
+    }
+
+
+def document(app: FastAPI) -> dict[str, Any]:
+    """Make the OpenAPI document of an app whose routes are `documented`.
+
+    Parameters
+    ----------
+    app : FastAPI
+        With all its routes.
+
+    Returns
+    -------
+    dict
+        OpenAPI 3.1.
+    """
+    made = app.openapi()
+    _, schemas = _components(sorted(_described, key=str))
+    components = made.setdefault("components", {})
+    components.setdefault("schemas", {}).update(schemas)
+    components["responses"] = {
+        "Problem": {
+            "description": "What went wrong, and what to do about it.",
+            "content": {PROBLEM: {"schema": _ref(Problem)}},
+        }
+    }
+    components["securitySchemes"] = {"key": {"type": "http", "scheme": "bearer", "description": _KEYS}}
+    made["security"] = [{"key": []}]
+    return made
+
+
+def _frame_content(kind: type[Parameters], rows: str) -> dict[str, Any]:
+    about = _components([kind])[1][kind.__name__]
+    schema = {
+        "type": "object",
+        "description": "Rows, and parameters that are not in the URL.",
+        "properties": {
+            rows: {
+                "type": "array",
+                "items": {"type": "object", "minProperties": 1},
+                "minItems": 1,
+                "description": "A JSON object per row.",
+                "examples": [[{"user_id": 7, "event_timestamp": "2024-05-31T12:00:00Z", "mean": 4.5}]],
+            },
+            **about["properties"],
+        },
+        "required": [rows],
+        "additionalProperties": False,
+    }
+    return {JSON: {"schema": schema}, **{media: {"schema": one} for media, one in _FILES.items()}}
+
+
+def _query(kind: type[Parameters]) -> list[dict[str, Any]]:
+    schema = _components([kind])[1][kind.__name__]
+    return [_parameter(name, about, schema["required"]) for name, about in schema["properties"].items()]
+
+
+def _parameter(name: str, about: dict[str, Any], required: list[str]) -> dict[str, Any]:
+    schema = {key: value for key, value in about.items() if key != "description"}
+    shown = {"content": {JSON: {"schema": schema}}} if about.get("type") == "object" else {"schema": schema}
+    parameter = {"name": name, "in": "query", "required": name in required}
+    return {**parameter, "description": about.get("description", ""), **shown}
+
+
+def _ref(kind: Any) -> dict[str, Any]:
+    _described.add(kind)
+    (schema,), _ = _components([kind])
+    return schema
+
+
+def _components(kinds: Iterable[Any]) -> tuple[tuple[dict[str, Any], ...], dict[str, Any]]:
+    return msgspec.json.schema_components(kinds, schema_hook=_schema, ref_template=_REF)
+
+
+def _schema(kind: type) -> dict[str, Any]:
+    """Describe what msgspec has no schema for."""
+    return (
+        {"type": "object", "description": "What it was made from."} if kind is Lock else {"description": "Any value."}
+    )

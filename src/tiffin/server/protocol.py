@@ -1,0 +1,198 @@
+"""HTTP off a socket, with patience that ends: uvicorn's own protocol waits for slow clients for ever.
+
+A client has so many seconds for the head of a request, and must send a body and fetch an answer at a certain pace:
+each byte earns it time, up to a few seconds' worth. Reading on is not its fault when the server has paused it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from enum import Enum
+from typing import TYPE_CHECKING, Any
+
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from tiffin.errors import TiffinError, TooSlow
+from tiffin.server.problems import answer_of
+from tiffin.server.status import HeadTooLarge, Malformed, headers_of
+from tiffin.wire.media import PROBLEM
+
+if TYPE_CHECKING:
+    from tiffin.server.guard import Guard
+
+_NEVER = math.inf
+_REASONS = {
+    400: "Bad Request",
+    408: "Request Timeout",
+    429: "Too Many Requests",
+    431: "Request Header Fields Too Large",
+}
+
+
+class _Reading(Enum):
+    NOTHING = 0
+    HEAD = 1
+    BODY = 2
+
+
+class GuardedProtocol(HttpToolsProtocol):
+    """A connection whose app is a `Guard`, which has the limits and the list of connections."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        guard: Guard = self.config.loaded_app
+        self._limits = guard.limits
+        self._connections = guard.connections
+        self._reading = _Reading.NOTHING
+        self._is_refused = False
+        self._head_bytes = 0
+        self._unheard_bytes = 0
+        self._read_by = _NEVER
+        self._written_by = _NEVER
+        self.address = ""
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as in uvicorn
+        """Count the connection in, or refuse it."""
+        super().connection_made(transport)
+        self.address = self.client[0] if self.client else ""
+        refusal = self._connections.admit(self, self.loop)
+        if refusal is not None:
+            self._refuse(refusal)
+            return
+        self._read_by = self.loop.time() + self._limits.head_s
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Count the connection out."""
+        self._connections.leave(self)
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        """Parse what came, and see how long the client may take for the rest."""
+        if self._is_refused:
+            return
+        self._head_bytes += len(data)
+        super().data_received(data)
+        if self._reading is _Reading.NOTHING and self._is_at_work():
+            self._read_by = _NEVER
+            self._head_bytes = 0
+        elif not self.transport.is_closing():
+            self._wait_on(len(data))
+
+    def _wait_on(self, size: int) -> None:
+        """Count bytes of a request that is not whole yet."""
+        now = self.loop.time()
+        if self._reading is _Reading.HEAD and self._head_bytes > self._limits.header_bytes:
+            self._refuse(self._head_too_large())
+        elif self._reading is _Reading.BODY:
+            earned = self._read_by + size / self._limits.bytes_per_s if self._read_by < _NEVER else _NEVER
+            self._read_by = min(earned, now + self._limits.stall_s)
+            if not self._is_at_work():
+                # It was answered before it was whole. Clients that send all before they read get to see the answer.
+                self._unheard_bytes += size
+                if self._unheard_bytes > self._limits.body_bytes:
+                    self.transport.abort()
+        elif self._read_by == _NEVER:
+            self._read_by = now + self._limits.head_s
+
+    def on_message_begin(self) -> None:
+        """Begin a request."""
+        self._reading = _Reading.HEAD
+        self._unheard_bytes = 0
+        super().on_message_begin()
+
+    def on_headers_complete(self) -> None:
+        """Hand the request to the app, unless its head is too large."""
+        self._reading = _Reading.BODY
+        if self._head_bytes > self._limits.header_bytes and self._size_of_head() > self._limits.header_bytes:
+            self._refuse(self._head_too_large())
+            return
+        super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        """Hand a piece of the body on."""
+        if not self._is_refused:
+            super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        """End a request."""
+        self._reading = _Reading.NOTHING
+        self._head_bytes = 0
+        if not self._is_refused:
+            super().on_message_complete()
+
+    def resume_writing(self) -> None:
+        """Note that the client has fetched most of what was there for it."""
+        self._written_by = _NEVER
+        super().resume_writing()
+
+    def send_400_response(self, msg: str) -> None:  # noqa: ARG002 - as uvicorn has it
+        """Answer what is not HTTP."""
+        self._refuse(Malformed("the request is not valid HTTP", hint="speak HTTP/1.1"))
+
+    def _unsupported_upgrade_warning(self) -> None:
+        """Say nothing: who asks for WebSockets here gets an ordinary answer."""
+
+    def is_waiting(self, *, for_first: bool) -> bool:
+        """Tell whether this waits for its client to send a request, the first one or any."""
+        return self._reading is not _Reading.BODY and (self.cycle is None if for_first else not self._is_at_work())
+
+    def dismiss(self) -> None:
+        """Close this for the sake of another connection."""
+        self._is_refused = True
+        self.transport.close()
+
+    def check(self, now: float) -> None:
+        """Close the connection if the client is too slow; called every half second."""
+        waiting_bytes = self.transport.get_write_buffer_size()
+        if waiting_bytes == 0:
+            self._written_by = _NEVER
+        elif self._written_by == _NEVER:
+            self._written_by = now + self._limits.stall_s + waiting_bytes / self._limits.bytes_per_s
+        elif now > self._written_by:
+            self.transport.abort()
+            return
+        if now > self._read_by:
+            self._end_patience(now)
+
+    def _end_patience(self, now: float) -> None:
+        if self.flow.read_paused or (self._reading is _Reading.HEAD and self._is_at_work()):
+            # The server makes it wait, with the body or with the next request.
+            self._read_by = now + self._limits.stall_s
+        elif self._reading is _Reading.NOTHING or (self._reading is _Reading.BODY and not self._is_at_work()):
+            self.transport.close()
+        else:
+            self._refuse(TooSlow("the request did not come in time", hint="send it in one go, or faster"))
+
+    def _is_at_work(self) -> bool:
+        return self.cycle is not None and not self.cycle.response_complete
+
+    def _size_of_head(self) -> int:
+        return len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers)
+
+    def _head_too_large(self) -> HeadTooLarge:
+        return HeadTooLarge(
+            f"the address and headers are longer than {self._limits.header_bytes:,} bytes",
+            hint="send long lists in a body",
+        )
+
+    def _refuse(self, error: TiffinError) -> None:
+        """Answer past the app, and close."""
+        self._is_refused = True
+        if self.cycle is not None:
+            # The app must not answer too.
+            has_begun = self._is_at_work() and self.cycle.response_started
+            self.cycle.disconnected = True
+            self.cycle.message_event.set()
+            if has_begun:
+                self.transport.abort()
+                return
+        self.transport.write(_answer(error))
+        self.transport.close()
+
+
+def _answer(error: TiffinError) -> bytes:
+    status, body = answer_of(error, "")
+    headers = {"Content-Type": PROBLEM, "Content-Length": str(len(body)), "Connection": "close", **headers_of(error)}
+    lines = [f"HTTP/1.1 {status} {_REASONS.get(status, '')}", *(f"{name}: {value}" for name, value in headers.items())]
+    return "\r\n".join([*lines, "", ""]).encode() + body

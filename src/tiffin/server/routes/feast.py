@@ -1,0 +1,65 @@
+"""The paths of Feast's feature server, in its own wire format."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+from fastapi import APIRouter, Request
+from starlette.responses import Response
+
+from tiffin.errors import InvalidInputError
+from tiffin.server.asking import Question, ask
+from tiffin.server.call import Call
+from tiffin.server.direct import DirectRoute, read_json
+from tiffin.server.feast_format import FeastPush, FeastQuestion, FeastReply, FeastWrite, frame_of, write
+from tiffin.server.openapi import documented
+
+router = APIRouter(tags=["feast"])
+reads = APIRouter(route_class=DirectRoute, tags=["feast"])
+
+_QUESTION = msgspec.json.Decoder(FeastQuestion)
+
+
+@reads.post("/get-online-features", **documented("Read features as Feast does", body=FeastQuestion, gives=FeastReply))
+async def get_online_features(request: Request) -> bytes:
+    """Read features of entities as they are now, for Feast's clients (online store type `remote`)."""
+    asked = await read_json(request, _QUESTION)
+    if bool(asked.features) == bool(asked.feature_service):
+        raise InvalidInputError("features or feature_service", hint="give one of them")
+    store = request.app.state.store
+    features = store.service(asked.feature_service) if asked.feature_service else [*asked.features]
+    question = Question(features, asked.entities, asked.full_feature_names, others_are_left_out=True)
+    return await ask(request, question, lambda answer: write(answer, asked))
+
+
+@router.post("/push", **documented("Push rows as Feast does", body=FeastPush, gives=None))
+async def push(request: Request) -> Response:
+    """Append rows to the table that has the name of the push source."""
+    call = Call(request)
+    asked = await call.body(FeastPush)
+    await _append(call, asked.push_source_name, asked.df, is_online=asked.to != "offline")
+    return Response()
+
+
+@router.post("/write-to-online-store", **documented("Write rows as Feast does", body=FeastWrite, gives=None))
+async def write_to_online_store(request: Request) -> Response:
+    """Append rows to the table that has the name of the feature view, and put them online."""
+    call = Call(request)
+    asked = await call.body(FeastWrite)
+    await _append(call, asked.feature_view_name, asked.df, is_online=True)
+    return Response(b"null", media_type="application/json")
+
+
+async def _append(call: Call, view: str, columns: dict[str, list[Any]], *, is_online: bool) -> None:
+    call.may("write")
+    info = await call.run(call.store.describe, view)
+    call.may("write", info.table)
+
+    def save() -> None:
+        frame = frame_of(columns, info, call.store.snapshot(info.table).dtypes)
+        call.store.push(info.table, frame) if is_online else call.store.save(info.table, frame, mode="append")
+
+    # Feast takes no rows at all for nothing to do.
+    if any(columns.values()):
+        await call.run(save)

@@ -1,0 +1,113 @@
+"""Routes of tables: list, describe, save, read, history, diff, restore, drop, push, materialize, explain."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import APIRouter, Request
+from starlette.responses import Response
+
+from tiffin.diff import Diff
+from tiffin.materialize import Materialized
+from tiffin.server import answers, reading
+from tiffin.server import parameters as p
+from tiffin.server.call import Call
+from tiffin.server.intake import rows_of
+from tiffin.server.openapi import Frame, Group, Name, documented
+from tiffin.tables.catalog import TableInfo
+from tiffin.tables.table import Commit
+
+router = APIRouter(tags=["tables"])
+
+_TABLE = "/tables/{group}/{name}"
+
+
+@router.get("/tables", **documented("List the tables", gives=list[TableInfo]))
+async def tables(request: Request) -> Response:
+    """List the tables that the caller may see, with what is known of them."""
+    call = Call(request)
+    call.may("read")
+    infos = await call.run(call.store.tables)
+    return call.result([info for info in infos if call.caller.sees(info.table)])
+
+
+@router.get(_TABLE, **documented("Describe a table", query=p.AtVersion, gives=TableInfo))
+async def describe(request: Request, group: Group, name: Name) -> Response:
+    """Describe a table: its columns, keys, size and versions."""
+    call, table = await Call.of_table(request, "read", group, name)
+    return call.result(await call.run(call.store.describe, call.query(p.AtVersion).reference(table)))
+
+
+@router.post(_TABLE, **documented("Save rows as the next version", frame=p.Saving, gives=Commit, repeatable=True))
+async def save(request: Request, group: Group, name: Name) -> Response:
+    """Save rows; when this is answered, they survive a power loss."""
+    call, table = await Call.of_table(request, "write", group, name)
+    sent = await rows_of(call, p.Saving, table)
+    return call.result(await call.run(call.store.save, table, sent.frame, **sent.given, once=sent.once))
+
+
+@router.delete(_TABLE, **documented("Drop a table", query=p.Dropping, gives=None, status=204))
+async def drop(request: Request, group: Group, name: Name) -> Response:
+    """Remove a table with all its versions, for good."""
+    call, table = await Call.of_table(request, "write", group, name)
+    await call.run(call.store.drop, table, force=call.query(p.Dropping).force)
+    return Response(status_code=204)
+
+
+@router.post(_TABLE + "/read", **documented("Read rows", query=p.Shown, body=p.Question, gives=Frame))
+async def read(request: Request, group: Group, name: Name) -> Response:
+    """Read a table, or some of its rows and columns, at any version."""
+    call, table = await Call.of_table(request, "read", group, name)
+    form = answers.form_of(call, nan=call.query(p.Shown).nan, envelope=answers.plain_envelope, name=name)
+    asked = await call.body(p.Question)
+    return await reading.answer(call, form, reading.asked_of(table, asked))
+
+
+@router.get(_TABLE + "/history", **documented("List the versions", query=p.Newest, gives=list[Commit]))
+async def history(request: Request, group: Group, name: Name) -> Response:
+    """List the versions of a table that can be read, newest first."""
+    call, table = await Call.of_table(request, "read", group, name)
+    return call.result(await call.run(call.store.history, table, **call.query(p.Newest).given()))
+
+
+@router.get(_TABLE + "/diff", **documented("Compare two versions", query=p.Versions, gives=Diff))
+async def diff(request: Request, group: Group, name: Name) -> Response:
+    """Tell what changed between two versions of a table."""
+    call, table = await Call.of_table(request, "read", group, name)
+    return call.result(await call.run(call.store.diff, table, **call.query(p.Versions).given()))
+
+
+@router.post(_TABLE + "/restore", **documented("Restore a version", body=p.Restoring, gives=Commit))
+async def restore(request: Request, group: Group, name: Name) -> Response:
+    """Make an older version the newest again; this is itself a version."""
+    call, table = await Call.of_table(request, "write", group, name)
+    asked = await call.body(p.Restoring)
+    return call.result(await call.run(call.store.restore, table, **asked.given()))
+
+
+@router.post(
+    _TABLE + "/push", **documented("Append rows and put them online", frame=p.Pushing, gives=Commit, repeatable=True)
+)
+async def push(request: Request, group: Group, name: Name) -> Response:
+    """Append rows to a table and put them online, in one step."""
+    call, table = await Call.of_table(request, "write", group, name)
+    sent = await rows_of(call, p.Pushing, table)
+    return call.result(await call.run(call.store.push, table, sent.frame, **sent.given, once=sent.once))
+
+
+@router.post(
+    _TABLE + "/materialize", **documented("Bring the online index up", body=p.Materializing, gives=list[Materialized])
+)
+async def materialize(request: Request, group: Group, name: Name) -> Response:
+    """Bring the online index up to the newest version; a table that is not online becomes so."""
+    call, table = await Call.of_table(request, "write", group, name)
+    asked = await call.body(p.Materializing)
+    return call.result(await call.run(call.store.materialize, table, from_scratch=asked.from_scratch))
+
+
+@router.post(_TABLE + "/explain", **documented("Explain a value", body=p.Explaining, gives=dict[str, Any]))
+async def explain(request: Request, group: Group, name: Name) -> Response:
+    """Tell which row of which commit gives a value, and why not another."""
+    call, table = await Call.of_table(request, "read", group, name)
+    asked = await call.body(p.Explaining)
+    return call.result(await call.run(call.store.explain, asked.reference(table), asked.key(), **asked.times()))

@@ -1,0 +1,48 @@
+"""The process that looks after workers."""
+
+from __future__ import annotations
+
+import multiprocessing.connection
+import socket
+from collections.abc import Callable
+
+import uvicorn
+from uvicorn.supervisors import Multiprocess
+
+_START_S = 60
+_LOOK_EVERY_S = 0.2
+
+
+class Supervisor(Multiprocess):
+    """Starts workers, replaces those that die, and stops all when it is told to.
+
+    Parameters
+    ----------
+    config : uvicorn.Config
+        Of each worker.
+    sockets : list of socket
+        Bound; the workers take turns to accept.
+    ready : callable
+        Called once all workers answer requests.
+    """
+
+    def __init__(self, config: uvicorn.Config, sockets: list[socket.socket], ready: Callable[[], object]) -> None:
+        super().__init__(config, sockets)
+        self._ready = ready
+
+    def init_processes(self) -> None:
+        """Start the workers, and wait until they answer."""
+        super().init_processes()
+        if all(process.wait_until_ready(_START_S, self.should_exit) for process in self.processes):
+            self._ready()
+
+    def join_all(self) -> None:
+        """Wait until the workers have finished; another signal kills them."""
+        self.signal_queue.clear()
+        alive = [process.process for process in self.processes]
+        while alive:
+            multiprocessing.connection.wait([process.sentinel for process in alive], timeout=_LOOK_EVERY_S)
+            alive = [process for process in alive if process.is_alive()]
+            if self.signal_queue:
+                for process in alive:
+                    process.kill()

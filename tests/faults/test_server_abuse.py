@@ -1,0 +1,394 @@
+"""Clients that mean harm: each gets its clear answer, or is shown the door, and the others are served all the while.
+
+The server of these tests may open 1,024 files, and has little patience.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import select
+import socket
+import statistics
+import threading
+import time
+from collections.abc import Callable, Iterator
+
+import httpx
+import polars as pl
+import psutil
+import pytest
+
+import tiffin
+from served import Served, read_answer, served, wait_until
+
+HEAD_S = 1
+FILES = 1024
+PER_ADDRESS = 64
+BODY_BYTES = 1 << 20
+LIMITS = {
+    "head_s": HEAD_S,
+    "stall_s": HEAD_S,
+    "bytes_per_s": 100_000,
+    "idle_s": 2,
+    "body_bytes": BODY_BYTES,
+    "decompressed_bytes": 4 * BODY_BYTES,
+    "connections_per_address": PER_ADDRESS,
+    "connections": 400,
+}
+GOOD, EVIL = "127.0.0.1", "127.0.0.2"
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory) -> Iterator[Served]:
+    folder = tmp_path_factory.mktemp("served") / "store"
+    with tiffin.FeatureStore(folder) as store:
+        rows = pl.select(user_id=pl.int_range(200_000), text=pl.lit("many letters " * 8))
+        store.save("user/texts", rows, entity="user_id")
+    with served(folder, limits=LIMITS, files=FILES) as server:
+        yield server
+
+
+@pytest.fixture(autouse=True)
+def _healthy_afterwards(server):
+    yield
+    assert server.get("/health").json()["status"] == "healthy"
+    assert server.process.poll() is None
+
+
+def request(path: str = "/health", *headers: str, method: str = "GET") -> bytes:
+    return "\r\n".join([f"{method} {path} HTTP/1.1", "Host: localhost", *headers, "", ""]).encode()
+
+
+def told(answer: bytes) -> dict:
+    head, _, body = answer.partition(b"\r\n\r\n")
+    assert b"application/problem+json" in head
+    return json.loads(body)
+
+
+def sent(server: Served, data: bytes) -> tuple[int, bytes]:
+    with server.connect() as connection:
+        with contextlib.suppress(ConnectionResetError, BrokenPipeError):
+            connection.sendall(data)
+        return read_answer(connection)
+
+
+# What is not HTTP, and what is too much of it
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
+        b"GET / HTTP/9.9\r\n\r\n",
+        b"GET /\xff\xfe HTTP/1.1\r\nHost: localhost\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: localhost\r\nA\x00B: c\r\n\r\n",
+        b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: -5\r\n\r\n",
+        b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\n",
+        b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n",
+        b"POST / HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
+        b"GET / HTTP/1.1\r\nHost: localhost\r\nX: a\r\n\tfolded\nbare: b\r\n\r\n",
+    ],
+)
+def test_what_is_not_http_gets_a_clear_answer_and_is_hung_up_on(server, data):
+    status, answer = sent(server, data)
+    assert status == 400
+    assert told(answer)["hint"]
+
+
+def test_one_request_cannot_hide_another(server):
+    smuggled = (
+        b"POST /health HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked, identity\r\n\r\n0\r\n\r\nGET /nothing"
+    )
+    status, answer = sent(server, smuggled + b" HTTP/1.1\r\nHost: localhost\r\n\r\n")
+    assert status == 400
+    assert answer.count(b"HTTP/1.1") == 1
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        request("/" + "a" * 20_000),
+        request("/health", "X-Long: " + "a" * 20_000),
+        request("/health", *(f"X-{number}: a" for number in range(5000))),
+        request("/health", "X-Endless: " + "a" * 40_000)[:-4],
+        request("/tables/a/b", "X-Long: " + "a" * 20_000, "Content-Length: 3", method="POST") + b"abc",
+    ],
+)
+def test_a_head_that_is_too_long_is_refused(server, head):
+    status, answer = sent(server, head)
+    assert status == 431
+    assert told(answer)["code"] == "too_large"
+
+
+def test_a_large_body_behind_a_small_head_is_no_large_head(server):
+    body = b" " * 200_000 + b"{}"
+    data = request("/nothing", f"Content-Length: {len(body)}", "Connection: close", method="POST") + body
+    assert sent(server, data)[0] == 404
+
+
+@pytest.mark.parametrize("size", [BODY_BYTES + 1, 10**12])
+def test_a_body_that_says_it_is_too_large_is_refused_before_it_comes(server, size):
+    status, answer = sent(server, request("/tables/a/b", f"Content-Length: {size}", "Connection: close", method="POST"))
+    assert status == 413
+    assert told(answer)["code"] == "too_large"
+
+
+def test_clients_that_send_all_before_they_read_see_why_it_was_too_large(server):
+    answer = httpx.post(server.url + "/tables/user/more", content=bytes(BODY_BYTES + 500_000))
+    assert answer.status_code == 413
+    assert answer.json()["code"] == "too_large"
+
+
+def test_a_body_without_end_is_cut_off(server):
+    piece = b"10000\r\n" + b"a" * 0x10000 + b"\r\n"
+    with server.connect() as connection:
+        connection.sendall(
+            request("/tables/a/b", "Transfer-Encoding: chunked", "Content-Type: text/csv", method="POST")
+        )
+        with pytest.raises((ConnectionResetError, BrokenPipeError)):
+            connection.sendall(piece * 2000)
+
+
+def test_answers_cannot_be_split_by_what_is_asked(server):
+    answer = server.get("/features/a%0d%0aSet-Cookie:%20evil=1/b")
+    assert answer.status_code in {404, 422}
+    assert "set-cookie" not in answer.headers
+    assert b"\r\n" not in answer.content
+
+
+# Who is slow
+
+
+@pytest.mark.parametrize("head", [b"", b"G", b"GET /health HTTP/1.1\r\nHost: local", b"\r\n"])
+def test_who_does_not_finish_the_head_of_a_request_is_hung_up_on(server, head):
+    with server.connect() as connection:
+        connection.sendall(head)
+        began = time.monotonic()
+        status, _ = read_answer(connection)
+        assert time.monotonic() - began < HEAD_S + 3
+        assert status == (408 if head.strip() else 0)
+
+
+@pytest.mark.parametrize(
+    ("begin", "status"),
+    [
+        (b"GET /health HTTP/1.1\r\nX: ", 408),
+        (b"", 0),
+        (request("/tables/a/b", "Content-Length: 1000", "Content-Type: text/csv", method="POST"), 408),
+        (request("/tables/a/b", "Transfer-Encoding: chunked", "Content-Type: text/csv", method="POST"), 408),
+    ],
+)
+def test_a_letter_now_and_then_buys_no_time(server, begin, status):
+    with server.connect() as connection:
+        connection.sendall(begin)
+        began = time.monotonic()
+        letter = b"1\r\na\r\n" if b"chunked" in begin else b"a" if begin else b"\r\n"
+        assert trickled(connection, letter) == status
+        assert time.monotonic() - began < HEAD_S + 3
+
+
+def trickled(connection: socket.socket, letter: bytes) -> int:
+    """Send a little every tenth of a second until the server has had enough; the status that it answered."""
+    for _ in range(100):
+        readable, _, _ = select.select([connection], [], [], 0.1)
+        if readable:
+            return read_answer(connection)[0]
+        with contextlib.suppress(ConnectionError):
+            connection.sendall(letter)
+    pytest.fail("it was never hung up on")
+
+
+def test_a_slow_body_that_keeps_the_pace_is_taken(server):
+    rows = b'{"rows": [' + b" " * 300_000 + b"]}"
+    with server.connect() as connection:
+        head = ("Content-Type: application/json", f"Content-Length: {len(rows)}", "Connection: close")
+        connection.sendall(request("/nothing", *head, method="POST"))
+        # Longer in all than the server would stand still for.
+        for start in range(0, len(rows), 20_000):
+            connection.sendall(rows[start : start + 20_000])
+            time.sleep(0.1)
+        assert read_answer(connection)[0] == 404
+
+
+@pytest.mark.parametrize("is_last", [True, False])
+def test_who_does_not_fetch_an_answer_is_hung_up_on(server, is_last):
+    with slow_reader(server, "Connection: close" if is_last else "Accept: */*") as connection:
+        wait_until(lambda: is_dead(connection), HEAD_S * 10 + 10)
+
+
+@contextlib.contextmanager
+def slow_reader(server: Served, header: str) -> Iterator[socket.socket]:
+    """Ask for more than the system would buffer, and read none of it."""
+    connection = socket.socket()
+    with connection:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        connection.connect(server.address)
+        connection.sendall(request("/features/user/texts?limit=150000", header))
+        yield connection
+
+
+def is_dead(connection: socket.socket) -> bool:
+    """Tell whether the server has reset a connection, without reading from it."""
+    state = connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0]
+    return state in {7, 8}  # TCP_CLOSE, TCP_CLOSE_WAIT
+
+
+def test_a_slow_reader_that_keeps_the_pace_gets_all(server):
+    with server.connect() as connection:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65_536)
+        connection.sendall(request("/features/user/texts?limit=20000", "Connection: close"))
+        answer = bytearray()
+        # Longer in all than the server would stand still for.
+        while piece := connection.recv(20_000):
+            answer += piece
+            if len(answer) < 800_000:
+                time.sleep(0.05)
+    body = httpx.get(server.url + "/features/user/texts?limit=20000").content
+    assert len(answer) > len(body)
+
+
+def test_an_idle_connection_is_closed_but_a_busy_one_is_kept(server):
+    with server.connect() as connection:
+        for _ in range(3):
+            connection.sendall(request())
+            assert b"200 OK" in connection.recv(65_536)
+        began = time.monotonic()
+        assert connection.recv(1) == b""
+        assert 1 < time.monotonic() - began < 5
+
+
+# Who comes too often
+
+
+def flood(server: Served, source: str, count: int) -> list[socket.socket]:
+    """Open connections as fast as may be, and send half a head on each."""
+    opened = []
+    for _ in range(count):
+        connection = server.connect(source)
+        opened.append(connection)
+        with contextlib.suppress(ConnectionError):
+            connection.sendall(b"GET /health HTTP/1.1\r\nHo")
+    return opened
+
+
+def close(connections: list[socket.socket]) -> None:
+    for connection in connections:
+        connection.close()
+
+
+def alive(connections: list[socket.socket]) -> int:
+    return sum(not is_dead(connection) for connection in connections)
+
+
+def test_an_address_keeps_so_many_connections_and_new_ones_that_ask_are_served(server):
+    opened = flood(server, EVIL, PER_ADDRESS * 2)
+    try:
+        wait_until(lambda: alive(opened) <= PER_ADDRESS)
+        with server.connect(EVIL) as connection:
+            connection.sendall(request("/health", "Connection: close"))
+            assert read_answer(connection)[0] == 200
+    finally:
+        close(opened)
+
+
+def test_an_address_with_too_many_at_work_is_refused_and_others_are_not(server):
+    head = request("/tables/user/more", "Content-Length: 10", "Content-Type: text/csv", method="POST")
+    with contextlib.ExitStack() as stack:
+        busy = [stack.enter_context(server.connect(EVIL)) for _ in range(PER_ADDRESS)]
+        for connection in busy:
+            connection.sendall(head)
+        wait_until(lambda: in_flight(server) >= PER_ADDRESS)
+        with server.connect(EVIL) as connection:
+            status, answer = read_answer(connection)
+        assert status == 429
+        assert told(answer)["code"] == "too_many"
+        assert server.get("/health").status_code == 200
+
+
+def in_flight(server: Served) -> float:
+    lines = server.get("/metrics").text.splitlines()
+    return next(float(line.split()[1]) for line in lines if line.startswith("tiffin_requests_in_flight "))
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(180)
+@pytest.mark.parametrize("source", [EVIL, GOOD])
+def test_two_thousand_half_open_connections_keep_nobody_out(server, figure, source):
+    slow, refused = besieged(server, lambda: close(flood(server, source, 2000)), figure)
+    assert refused == 0
+    assert slow < 1.0
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_ten_thousand_connections_that_trickle_keep_nobody_out_and_fill_no_memory(server, figure):
+    process = psutil.Process(server.process.pid)
+    before = process.memory_info().rss
+    children = [EVIL, "127.0.0.3", "127.0.0.4", "127.0.0.5"]
+
+    def attack() -> None:
+        for number in range(20):
+            close(flood(server, children[number % len(children)], 500))
+
+    slow, refused = besieged(server, attack, figure)
+    assert refused == 0
+    assert slow < 1.0
+    assert process.memory_info().rss - before < 200 << 20
+    wait_until(lambda: len(process.net_connections()) < 50)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(120)
+def test_readers_that_do_not_read_keep_nobody_out_and_fill_no_memory(server, figure):
+    process = psutil.Process(server.process.pid)
+    server.get("/features/user/texts?limit=150000")
+    before = process.memory_info().rss
+
+    def attack() -> None:
+        with contextlib.ExitStack() as stack:
+            readers = [stack.enter_context(slow_reader(server, "Accept: */*")) for _ in range(40)]
+            wait_until(lambda: alive(readers) == 0, 60)
+
+    _, refused = besieged(server, attack, figure)
+    assert refused == 0
+    assert process.memory_info().rss - before < 1 << 30
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(120)
+def test_slow_bodies_keep_nobody_out(server, figure):
+    head = request("/tables/user/more", "Content-Length: 1000000", "Content-Type: text/csv", method="POST")
+
+    def attack() -> None:
+        with contextlib.ExitStack() as stack:
+            for number in range(300):
+                connection = stack.enter_context(server.connect(f"127.0.0.{2 + number % 8}"))
+                with contextlib.suppress(ConnectionError):
+                    connection.sendall(head + b"a")
+            time.sleep(HEAD_S + 1)
+
+    _, refused = besieged(server, attack, figure)
+    assert refused == 0
+
+
+def besieged(server: Served, attack: Callable[[], None], note: Callable[[str], None]) -> tuple[float, int]:
+    """Ask for /health on new connections while something else goes on; the 99th percentile of the
+    seconds that each took, and how many failed."""
+    took, failed = [], 0
+    besieger = threading.Thread(target=attack, daemon=True)
+    besieger.start()
+    while besieger.is_alive():
+        began = time.monotonic()
+        try:
+            failed += httpx.get(server.url + "/health", timeout=10).status_code != 200
+        except httpx.HTTPError:
+            failed += 1
+        took.append(time.monotonic() - began)
+        besieger.join(0.01)
+    slow = statistics.quantiles(took, n=100)[98]
+    note(
+        f"{len(took)} requests meanwhile, {failed} failed, median {statistics.median(took) * 1000:.1f} ms, "
+        f"p99 {slow * 1000:.1f} ms"
+    )
+    return slow, failed
