@@ -3,11 +3,13 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
+FEAST  := .venv-feast
 STORE  ?= demo_store
+PORT   ?= 8001
 JOBS   ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-all faults check format bench guides clean
+.PHONY: help setup demo serve test test-all faults feast check format bench guides clean
 
 help:  ## Show what can be made
 	@sed -n 's/^\([a-z-]*\):.*  ## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "%-18s %s\n", $$1, $$2}'
@@ -25,6 +27,10 @@ setup: $(READY)  ## Make the virtual environment with everything in it
 demo: $(READY)  ## Run the main job: movie features saved, ratings predicted, features served (MOVIES=path RATINGS=path for your own)
 	@$(BIN)/tiffin --store $(STORE) demo $(if $(MOVIES),--movies $(MOVIES)) $(if $(RATINGS),--ratings $(RATINGS))
 
+serve: $(READY)  ## Serve the demo's store over HTTP until Ctrl-C (STORE=folder PORT=number for another)
+	@[ -d $(STORE) ] || $(MAKE) --no-print-directory demo
+	@$(BIN)/tiffin --store $(STORE) serve --port $(PORT)
+
 test: $(READY)  ## Pass the fast tests (under three minutes)
 	@$(BIN)/python -m pytest -n $(JOBS) -m "not slow" -q
 
@@ -33,6 +39,16 @@ test-all: $(READY)  ## Pass all tests, the slow ones too
 
 faults: $(READY)  ## Kill, cut the power, fill the disk: the long fault tests
 	@$(BIN)/python -m pytest tests/faults -q -s
+
+$(FEAST)/.ready: constraints-feast.txt
+	@echo "Setting up $(FEAST) …"
+	@$(PYTHON) -m venv $(FEAST)
+	@$(FEAST)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints-feast.txt 'feast==0.67.*'
+	@touch $@
+
+feast: $(READY) $(FEAST)/.ready  ## Test against the real Feast, in an environment of its own
+	@TIFFIN_REQUIRE_FEAST=1 TIFFIN_FEAST_PYTHON=$(CURDIR)/$(FEAST)/bin/python \
+	  $(BIN)/python -m pytest tests/e2e/test_feast_client.py tests/e2e/test_feast_repository.py -q
 
 check: $(READY)  ## Format, lint and type check
 	@$(BIN)/ruff format --check .
@@ -50,4 +66,4 @@ guides: $(READY)  ## Run the scripts of a performance guide (GUIDE=path to the g
 	@$(BIN)/python benchmarks/guides.py --guide $(GUIDE)
 
 clean:  ## Remove the environment, caches and the demo's store
-	rm -rf $(VENV) $(STORE) .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist
+	rm -rf $(VENV) $(FEAST) $(STORE) .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist

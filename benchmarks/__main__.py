@@ -12,7 +12,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import caching, features, joining, saving, serving, sizes, starting, versions
+from benchmarks import caching, features, joining, over_http, saving, serving, sizes, starting, versions
 from benchmarks.measure import Result
 
 
@@ -20,7 +20,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="benchmarks", description="Measure the speeds, each beside its goal.")
     parser.add_argument("--quick", action="store_true", help="smaller cases, about a minute")
     parser.add_argument("--large", action="store_true", help="also a join with 100 M rows, which takes minutes to make")
-    parser.add_argument("--only", help="one of: starting, features, saving, caching, sizes, joining, serving, versions")
+    parser.add_argument("--only", help="starting, features, saving, caching, sizes, joining, serving, versions or http")
     parser.add_argument("--movies", type=Path, help="real movies (JSON lines, gzipped) for features and sizes")
     parser.add_argument("--json", type=Path, help="write the results there too")
     chosen = parser.parse_args()
@@ -33,6 +33,7 @@ def main() -> None:
         "joining": lambda: joining.run(quick=chosen.quick, large=chosen.large),
         "serving": lambda: serving.run(quick=chosen.quick),
         "versions": lambda: versions.run(quick=chosen.quick),
+        "http": lambda: over_http.run(quick=chosen.quick),
     }
     console = Console()
     console.print(f"{os.cpu_count()} cores, Python {platform.python_version()}; medians, sides measured alternately")

@@ -1,4 +1,4 @@
-"""What all tests share: a Redis server, and a loud word if there is none."""
+"""What all tests share: figures, a Redis server, and a loud word if there is none."""
 
 from __future__ import annotations
 
@@ -8,14 +8,21 @@ from urllib.parse import urlsplit
 
 import pytest
 
+import feast_environment
 import redis_server
 
+pytest_plugins = ["figures"]
+
 collect_ignore = [] if redis_server.PROGRAM else ["faults/test_online_redis.py"]
+if feast_environment.PYTHON is None:
+    collect_ignore += ["e2e/test_feast_client.py", "e2e/test_feast_repository.py"]
 
 
 def pytest_configure(config: pytest.Config) -> None:
     if redis_server.REQUIRED and not redis_server.PROGRAM:
         raise pytest.UsageError("TIFFIN_REQUIRE_REDIS=1, but there is no redis-server or valkey-server on PATH")
+    if feast_environment.REQUIRED and feast_environment.PYTHON is None:
+        raise pytest.UsageError("TIFFIN_REQUIRE_FEAST=1, but TIFFIN_FEAST_PYTHON names no Python that has Feast")
 
 
 @pytest.fixture(scope="session")
@@ -34,3 +41,6 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         untested = "a Redis server that fails" if redis_server.URL else "the online index on Redis"
         terminalreporter.section(f"NOT TESTED: {untested}", sep="!", red=True, bold=True)
         terminalreporter.write_line("There is no redis-server or valkey-server on PATH. (Debian: redis-server)")
+    if feast_environment.PYTHON is None:
+        terminalreporter.section("NOT TESTED: the real Feast, as a client and on repositories", sep="!", bold=True)
+        terminalreporter.write_line("TIFFIN_FEAST_PYTHON names no Python that has it. (`make feast` makes one and runs them)")

@@ -11,27 +11,40 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from tiffin.errors import NotYetAvailable, TiffinError
+from tiffin.errors import TiffinError
 from tiffin.version import __version__
 
 if TYPE_CHECKING:
+    from tiffin.client import AsyncFeatureStoreClient, FeatureStoreClient, connect
     from tiffin.frames import FeatureFrame
     from tiffin.store import FeatureStore
     from tiffin.tables.table import Commit
 
-__all__ = ["Commit", "FeatureFrame", "FeatureStore", "TiffinError", "__version__"]
+__all__ = [
+    "AsyncFeatureStoreClient",
+    "Commit",
+    "FeatureFrame",
+    "FeatureStore",
+    "FeatureStoreClient",
+    "TiffinError",
+    "__version__",
+    "connect",
+]
 
-_HOMES = {"Commit": "tiffin.tables.table", "FeatureFrame": "tiffin.frames", "FeatureStore": "tiffin.store"}
+_HOMES = {
+    "AsyncFeatureStoreClient": "tiffin.client",
+    "Commit": "tiffin.tables.table",
+    "FeatureFrame": "tiffin.frames",
+    "FeatureStore": "tiffin.store",
+    "FeatureStoreClient": "tiffin.client",
+    "connect": "tiffin.client",
+}
 
 
 def __getattr__(name: str) -> Any:
     """Import what is heavy when it is first used."""
     if name in _HOMES:
         return getattr(import_module(_HOMES[name]), name)
-    if name == "connect":
-        raise NotYetAvailable(
-            "tiffin.connect is not in this version", hint="it comes with the server; see the changelog"
-        )
     raise AttributeError(f"module 'tiffin' has no attribute {name!r}")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import msgspec
 import polars as pl
@@ -40,7 +41,7 @@ class Diff(msgspec.Struct, frozen=True, kw_only=True):
     """Rows of the same key with another value in some shared feature; 0 where whole rows are compared."""
     columns: tuple[ColumnDiff, ...]
     """Shared features that differ, the most changed first."""
-    examples: tuple[dict[str, object], ...]
+    examples: tuple[dict[str, Any], ...]
     """A few of the changed rows: their key, and for each changed feature its old and new value."""
 
     @property

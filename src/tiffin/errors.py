@@ -8,9 +8,9 @@
     ├─ InvalidInputError (ValueError) InvalidName, SchemaMismatch, ConstraintViolated
     ├─ ConflictError                  CommitConflict, Ambiguous, InUse, NotReproducible
     ├─ AccessError                    Unauthenticated, Forbidden
-    ├─ LimitError
+    ├─ LimitError                     TooLarge, TooMany, Busy, TooSlow, TimedOut
     ├─ StorageError                   CorruptData, NoSpace, OutcomeUnknown, IndexDamaged, OnlineUnavailable
-    └─ UnavailableError               MissingDependency, NotYetAvailable
+    └─ UnavailableError               MissingDependency, NotYetAvailable, Unreachable
 
 `code` is a stable word for machines; the message says what is wrong and where; `hint` says what to
 do about it; `context` holds the values the message was made from.
@@ -157,7 +157,7 @@ class Unauthenticated(AccessError):
 
 
 class Forbidden(AccessError):
-    """The key is valid but does not cover this request."""
+    """What was asked for is closed to who asked."""
 
     code = "forbidden"
 
@@ -166,6 +166,36 @@ class LimitError(TiffinError):
     """A bound on size, rows or time was exceeded."""
 
     code = "limit"
+
+
+class TooLarge(LimitError):
+    """More bytes, rows, entities or levels than one request may have."""
+
+    code = "too_large"
+
+
+class TooMany(LimitError):
+    """One client has more connections open than it may."""
+
+    code = "too_many"
+
+
+class Busy(LimitError):
+    """As many requests are under way as may be; nothing was done, try again soon."""
+
+    code = "busy"
+
+
+class TooSlow(LimitError):
+    """The client took too long to send its request."""
+
+    code = "too_slow"
+
+
+class TimedOut(LimitError):
+    """The work took longer than it may; what it was to change may have been changed."""
+
+    code = "timed_out"
 
 
 class StorageError(TiffinError):
@@ -220,6 +250,12 @@ class NotYetAvailable(UnavailableError, AttributeError):
     """A name that is promised and not there yet; `hasattr` says so too."""
 
     code = "not_yet_available"
+
+
+class Unreachable(UnavailableError):
+    """The server does not answer, or what answers is none."""
+
+    code = "unreachable"
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:

@@ -13,9 +13,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import msgspec
 import polars as pl
 
-from tiffin.cache import DiskCache, MemoryCache
+from tiffin.cache import DiskCache, DiskStats, MemoryCache, MemoryStats
 from tiffin.errors import InvalidInputError
 from tiffin.frames import FeatureFrame, ingest
 from tiffin.schema import filters
@@ -26,6 +27,21 @@ _MOST_ROWS = (1 << 32) - 1
 """As many rows as Polars can count: a limit beyond is none."""
 _WORTH_A_FILE_BYTES = 128 << 10
 """Below this size a frame is decoded from Parquet in about a millisecond: not worth a file in the disk cache."""
+
+
+class Stats(msgspec.Struct, frozen=True, kw_only=True):
+    """Figures of a store."""
+
+    path: str
+    groups: int
+    tables: int
+    features: int
+    rows: int
+    """Rows of the newest versions, where they are counted."""
+    size_bytes: int
+    """Size of the newest versions' data files."""
+    memory_cache: MemoryStats | None
+    disk_cache: DiskStats | None
 
 
 @dataclass(frozen=True)

@@ -102,7 +102,7 @@ def test_one_request_cannot_hide_another(server):
     )
     status, answer = sent(server, smuggled + b" HTTP/1.1\r\nHost: localhost\r\n\r\n")
     assert status == 400
-    assert answer.count(b"HTTP/1.1") == 1
+    assert answer.count(b"HTTP/1.1 ") == 1
 
 
 @pytest.mark.parametrize(
@@ -200,15 +200,15 @@ def trickled(connection: socket.socket, letter: bytes) -> int:
 
 
 def test_a_slow_body_that_keeps_the_pace_is_taken(server):
-    rows = b'{"rows": [' + b" " * 300_000 + b"]}"
+    rows = b'{"rows": [' + b" " * 300_000 + b'{"a": 1}]}'
     with server.connect() as connection:
         head = ("Content-Type: application/json", f"Content-Length: {len(rows)}", "Connection: close")
-        connection.sendall(request("/nothing", *head, method="POST"))
+        connection.sendall(request("/tables/user/slow", *head, method="POST"))
         # Longer in all than the server would stand still for.
         for start in range(0, len(rows), 20_000):
             connection.sendall(rows[start : start + 20_000])
             time.sleep(0.1)
-        assert read_answer(connection)[0] == 404
+        assert read_answer(connection)[0] in {200, 201}
 
 
 @pytest.mark.parametrize("is_last", [True, False])

@@ -648,8 +648,6 @@ def test_what_is_to_come_says_so(store, name):
     assert not hasattr(store, name)
     with pytest.raises(NotYetAvailable, match=name):
         getattr(store, name)
-    with pytest.raises(NotYetAvailable, match="connect"):
-        tiffin.connect("http://127.0.0.1:8001")
 
 
 @pytest.mark.parametrize("compression", ["zstd", "snappy", "lz4", "none"])

@@ -5,7 +5,21 @@ from typing import Annotated
 
 import typer
 
-from tiffin.cli import movies, online, rows, services, serving, tables, training, training_sets, upkeep, versions
+from tiffin.cli import (
+    feast,
+    keys,
+    movies,
+    online,
+    rows,
+    serve,
+    services,
+    serving,
+    tables,
+    training,
+    training_sets,
+    upkeep,
+    versions,
+)
 from tiffin.cli.run import Before
 from tiffin.version import __version__
 
@@ -22,7 +36,21 @@ def _unwrapped(text: str) -> str:
     return "\n\n".join(" ".join(paragraph.split()) for paragraph in text.split("\n\n"))
 
 
-for part in (tables, rows, versions, training, training_sets, services, serving, online, upkeep, movies):
+for part in (
+    tables,
+    rows,
+    versions,
+    training,
+    training_sets,
+    services,
+    serving,
+    online,
+    serve,
+    keys,
+    feast,
+    upkeep,
+    movies,
+):
     for command in part.commands.registered_commands:
         command.help = _unwrapped((command.callback and command.callback.__doc__) or "")
     app.add_typer(part.commands, rich_help_panel=part.commands.rich_help_panel)

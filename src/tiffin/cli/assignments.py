@@ -72,12 +72,12 @@ def value_of_type(text: str, dtype: "pl.DataType | None", column: str) -> Any:
     """
     import polars as pl
 
-    from tiffin.cli import intake
+    from tiffin.frames.texts import as_values
 
     text = unquoted(text)
     if dtype is None or dtype.is_nested():
         return text
-    value = intake.as_values(pl.Series([text]), dtype)[0]
+    value = as_values(pl.Series([text]), dtype)[0]
     if value is None:
         raise InvalidInputError(f"{text!r} is not a value of column {column!r}, which is {dtype}")
     return value

@@ -28,8 +28,8 @@ DEFAULT_URL = "http://127.0.0.1:8001"
 class Verbs:
     """The methods of both clients: those of `tiffin.FeatureStore` that make sense from elsewhere, and the guides'.
 
-    They have the same names, parameters, defaults, results and errors. `progress`, `use_cache`, `once` and `server` stay at home:
-    every save over HTTP has a name of its own.
+    They have the same names, parameters, defaults, results and errors. `progress`, `use_cache`, `once` and `server` are
+    for use at home: every save over HTTP has a name of its own.
     """
 
     save = Verb(calls.tables.save)

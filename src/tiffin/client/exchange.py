@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple, Protocol, TypeVar
 
 import msgspec
 
@@ -31,11 +30,18 @@ class Request(NamedTuple):
     body: bytes | None
 
 
+class Headers(Protocol):
+    """The headers of an answer, by name in any case."""
+
+    def get(self, name: str, default: str, /) -> str:
+        """Return a header."""
+
+
 class Answer(NamedTuple):
     """What came back."""
 
     status: int
-    headers: Mapping[str, str]
+    headers: Headers
     body: bytes
 
 

@@ -6,6 +6,7 @@ import ipaddress
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from urllib.parse import SplitResult, urlsplit
 
 from tiffin.errors import InvalidInputError
@@ -44,6 +45,10 @@ class ClientOptions:
 
     def __post_init__(self) -> None:
         _check_url(self.url)
+        if self.proxy is not None and not self.proxy.startswith("http://"):
+            raise InvalidInputError(
+                "the proxy is none of HTTP", hint="write its address like http://proxy.example:3128"
+            )
         for name in ("timeout_s", "connect_timeout_s", "read_timeout_s"):
             value = getattr(self, name)
             if not isinstance(value, int | float) or not 0 < value < math.inf:
@@ -56,7 +61,7 @@ class ClientOptions:
                 "the API key is not one", hint=f"give the text that `tiffin keys create` printed, or set {KEY_VARIABLE}"
             )
 
-    @property
+    @cached_property
     def is_local(self) -> bool:
         """Whether the server is on this machine: then it costs more to compress a body than to send it."""
         return _is_loopback(urlsplit(self.url).hostname or "")
@@ -93,6 +98,7 @@ def _check_url(url: object) -> SplitResult:
     try:
         parts = urlsplit(url)
         is_whole = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
+        is_whole = is_whole and url.isascii() and url.isprintable() and " " not in url
     except ValueError:
         is_whole = False
     if is_whole and parts.username is None and parts.password is None and not parts.query and not parts.fragment:

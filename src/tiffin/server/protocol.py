@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import math
+import socket
+import struct
 from enum import Enum
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +24,8 @@ if TYPE_CHECKING:
     from tiffin.server.guard import Guard
 
 _NEVER = math.inf
+_ACKNOWLEDGED_AT = 120
+"""Where `tcpi_bytes_acked` stands in Linux's `tcp_info`."""
 _REASONS = {
     400: "Bad Request",
     408: "Request Timeout",
@@ -49,7 +53,8 @@ class GuardedProtocol(HttpToolsProtocol):
         self._head_bytes = 0
         self._unheard_bytes = 0
         self._read_by = _NEVER
-        self._written_by = _NEVER
+        self._fetched_by = _NEVER
+        self._fetched = 0
         self.address = ""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as in uvicorn
@@ -91,7 +96,7 @@ class GuardedProtocol(HttpToolsProtocol):
                 # It was answered before it was whole. Clients that send all before they read get to see the answer.
                 self._unheard_bytes += size
                 if self._unheard_bytes > self._limits.body_bytes:
-                    self.transport.abort()
+                    self._cut_off()
         elif self._read_by == _NEVER:
             self._read_by = now + self._limits.head_s
 
@@ -121,11 +126,6 @@ class GuardedProtocol(HttpToolsProtocol):
         if not self._is_refused:
             super().on_message_complete()
 
-    def resume_writing(self) -> None:
-        """Note that the client has fetched most of what was there for it."""
-        self._written_by = _NEVER
-        super().resume_writing()
-
     def send_400_response(self, msg: str) -> None:  # noqa: ARG002 - as uvicorn has it
         """Answer what is not HTTP."""
         self._refuse(Malformed("the request is not valid HTTP", hint="speak HTTP/1.1"))
@@ -144,16 +144,20 @@ class GuardedProtocol(HttpToolsProtocol):
 
     def check(self, now: float) -> None:
         """Close the connection if the client is too slow; called every half second."""
-        waiting_bytes = self.transport.get_write_buffer_size()
-        if waiting_bytes == 0:
-            self._written_by = _NEVER
-        elif self._written_by == _NEVER:
-            self._written_by = now + self._limits.stall_s + waiting_bytes / self._limits.bytes_per_s
-        elif now > self._written_by:
-            self.transport.abort()
+        if self.transport.get_write_buffer_size() == 0:
+            self._fetched_by = _NEVER
+        elif self._is_fetched_too_slowly(now):
+            self._cut_off()
             return
         if now > self._read_by:
             self._end_patience(now)
+
+    def _is_fetched_too_slowly(self, now: float) -> bool:
+        fetched = _acknowledged_bytes(self.transport)
+        earned = self._fetched_by + (fetched - self._fetched) / self._limits.bytes_per_s
+        self._fetched_by = min(earned, now + self._limits.stall_s)
+        self._fetched = fetched
+        return now > self._fetched_by
 
     def _end_patience(self, now: float) -> None:
         if self.flow.read_paused or (self._reading is _Reading.HEAD and self._is_at_work()):
@@ -176,6 +180,12 @@ class GuardedProtocol(HttpToolsProtocol):
             hint="send long lists in a body",
         )
 
+    def _cut_off(self) -> None:
+        """Close at once, and let the system forget what it still has for the client, who may never fetch it."""
+        connection = self.transport.get_extra_info("socket")
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.transport.abort()
+
     def _refuse(self, error: TiffinError) -> None:
         """Answer past the app, and close."""
         self._is_refused = True
@@ -185,10 +195,16 @@ class GuardedProtocol(HttpToolsProtocol):
             self.cycle.disconnected = True
             self.cycle.message_event.set()
             if has_begun:
-                self.transport.abort()
+                self._cut_off()
                 return
         self.transport.write(_answer(error))
         self.transport.close()
+
+
+def _acknowledged_bytes(transport: asyncio.Transport) -> int:
+    """Count what the client's machine has got so far; how full our buffer is would not tell, as the system has more."""
+    told = transport.get_extra_info("socket").getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _ACKNOWLEDGED_AT + 8)
+    return int(struct.unpack_from("Q", told, _ACKNOWLEDGED_AT)[0])
 
 
 def _answer(error: TiffinError) -> bytes:

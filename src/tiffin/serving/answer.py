@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
+from functools import lru_cache
 from operator import itemgetter
 from typing import Any, NamedTuple, cast
 
@@ -31,7 +32,7 @@ class Status(StrEnum):
     """The entity's row is older than the ttl allows."""
 
 
-_PRESENT = [Status.PRESENT]
+_head = lru_cache(maxsize=256)(decode_head)
 
 
 class Column(NamedTuple):
@@ -52,6 +53,8 @@ class Shape:
     """The entity columns, then the features, in the order in which they are answered."""
     sources: dict[str, tuple[int, int]]
     """For each feature, which of the tables it is of, and where it stands in the rows of that table."""
+    places: tuple[tuple[tuple[str, int], ...], ...]
+    """For each table its features, and where they stand in its rows."""
 
 
 @dataclass(slots=True)
@@ -68,13 +71,21 @@ class Found:
         """Return the time of each row; None where there is none."""
         return [None if row is None else row[0] for row in self.rows]
 
-    def statuses(self, places: Sequence[int]) -> list[list[Status]]:
-        """Tell what stands behind the values at some places of the rows."""
+    def statuses(self, places: Iterable[tuple[str, int]]) -> dict[str, list[Status]]:
+        """Tell what stands behind the values of features, given where they stand in the rows."""
         rows, oldest = self.rows, self.oldest
-        if None in rows or (oldest is not None and any(row[0] < oldest for row in rows if row)):
-            return [[_status(row, oldest, place) for row in rows] for place in places]
-        columns = [list(map(itemgetter(place), cast("Sequence[Row]", rows))) for place in places]
-        return [_PRESENT * len(rows) if None not in column else list(map(_of_value, column)) for column in columns]
+        if len(rows) == 1:
+            row = rows[0]
+            return {name: [_status(row, oldest, place)] for name, place in places}
+        if None in rows or (oldest is not None and any(row[0] < oldest for row in cast("Sequence[Row]", rows))):
+            return {name: [_status(row, oldest, place) for row in rows] for name, place in places}
+        # Nearly all values are there, which is seen faster by columns.
+        columns = list(zip(*cast("Sequence[Row]", rows), strict=True)) or [()] * (max(dict(places).values()) + 1)
+        present = [Status.PRESENT] * len(rows)
+        return {
+            name: present.copy() if None not in columns[place] else list(map(_of_value, columns[place]))
+            for name, place in places
+        }
 
 
 class Taken(NamedTuple):
@@ -169,7 +180,7 @@ class OnlineAnswer:
     @property
     def versions(self) -> dict[str, int]:
         """The version of each table, `group/name`, that answered."""
-        heads = [decode_head(found.head) for found in self._found if found.head is not None]
+        heads = [_head(found.head) for found in self._found if found.head is not None]
         return {head.table: head.version for head in heads}
 
     @property
@@ -195,11 +206,9 @@ class OnlineAnswer:
     def by_table(self) -> list[Taken]:
         """Tell for each table what was taken from it."""
         taken = []
-        for number, found in enumerate(self._found):
-            places = {name: place for name, (table, place) in self._shape.sources.items() if table == number}
-            statuses = dict(zip(places, found.statuses([*places.values()]), strict=True))
-            head = decode_head(found.head or b"")
-            taken.append(Taken(head.table, head.version, statuses, found.times()))
+        for found, places in zip(self._found, self._shape.places, strict=True):
+            head = _head(found.head or b"")
+            taken.append(Taken(head.table, head.version, found.statuses(places), found.times()))
         return taken
 
     def __len__(self) -> int:

@@ -39,9 +39,9 @@ class Part:
         self._wanted = wanted
         self._known = (head.table, head.columns, head.layout)
         order = layout.rows.order
-        self.places = [
+        self.places = tuple(
             (name, order.index(feature) + 1) for name, feature in zip(wanted.names, wanted.features, strict=True)
-        ]
+        )
         """For each feature its name in the answer, and where it stands in a row."""
         self._entity = spec.entity
         self._encode = layout.keys.encode_one if layout.keys else None

@@ -14,7 +14,6 @@ from tiffin.features import Features, Wanted, answer_names, references, resolve
 from tiffin.materialize import Materializer
 from tiffin.materialize import layout as layouts
 from tiffin.registry import Registry, Service
-from tiffin.schema.names import TableName
 from tiffin.serving import watch
 from tiffin.serving.answer import Column, OnlineAnswer, Shape
 from tiffin.serving.entities import Intake
@@ -34,6 +33,7 @@ class _Made(NamedTuple):
 
     shape: Shape
     parts: tuple[Part, ...]
+    tables: tuple[str, ...]
 
 
 class Plans:
@@ -120,9 +120,9 @@ class OnlinePlan:
         return f"OnlinePlan({list(self.references)!r})"
 
     @property
-    def tables(self) -> tuple[TableName, ...]:
-        """The tables that are read."""
-        return tuple(part.table.name for part in self._made.parts)
+    def tables(self) -> tuple[str, ...]:
+        """The tables that are read, as `group/name`."""
+        return self._made.tables
 
     @property
     def entity(self) -> tuple[str, ...]:
@@ -212,7 +212,7 @@ class OnlinePlan:
         self, made: _Made, entity_rows: Any, moment: int, *, from_json: bool, follows: bool = True
     ) -> OnlineAnswer | None:
         """Ask the index; None if it knows the tables otherwise than the plan does."""
-        shape, parts = made
+        shape, parts, _ = made
         # The answer begins with the entity columns.
         count, values = shape.intake.columns(entity_rows)
         if from_json:
@@ -240,7 +240,7 @@ class OnlinePlan:
             entity = _entity(wanted)
             parts = [part for one in wanted if (part := self._part(one)) is not None]
             if len(parts) == len(wanted):
-                return _Made(_shape(wanted, parts, entity), tuple(parts))
+                return _Made(_shape(wanted, parts, entity), tuple(parts), tuple(str(part.table.name) for part in parts))
         raise self._too_busy()
 
     def _part(self, one: Wanted) -> Part | None:
@@ -298,6 +298,7 @@ def _shape(wanted: Sequence[Wanted], parts: Sequence[Part], entity: Sequence[str
         Intake({name: columns[name].dtype for name in entity}),
         {name: columns[name] for name in order},
         {name: sources[name] for name in order[len(entity) :]},
+        tuple(part.places for part in parts),
     )
 
 

@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from tiffin.cache import MemoryCache
-from tiffin.errors import TableNotFound
 from tiffin.frames import FeatureFrame
 from tiffin.schema.filters import Where
 from tiffin.simple.caches import MIB, figures
 from tiffin.simple.config import KEEP_VERSIONS
+from tiffin.simple.lookup import storage_info
 from tiffin.store import FeatureStore
 
 if TYPE_CHECKING:
@@ -113,18 +113,7 @@ class OptimizedStorage:
             `feature_group`, `feature_name`, `exists`, `file_size_mb` (2**20 bytes, of the newest version),
             `row_count` (None if another writer did not count the rows) and `column_count`.
         """
-        info = {"feature_group": feature_group, "feature_name": feature_name}
-        try:
-            table = self.store.describe(f"{feature_group}/{feature_name}")
-        except TableNotFound:
-            return {**info, "exists": False, "file_size_mb": 0.0, "row_count": 0, "column_count": 0}
-        return {
-            **info,
-            "exists": True,
-            "file_size_mb": table.size_bytes / MIB,
-            "row_count": table.rows,
-            "column_count": len(table.columns),
-        }
+        return storage_info(self.store, feature_group, feature_name)
 
 
 class CachedFeatureStore:

@@ -6,7 +6,7 @@ import functools
 import io
 import os
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
@@ -16,20 +16,15 @@ import polars as pl
 from tiffin import frames
 from tiffin.errors import InvalidInputError, TiffinError
 from tiffin.frames import FeatureFrame
-from tiffin.schema import filters
 from tiffin.schema.names import check_part
 from tiffin.simple.caches import MIB, figures
 from tiffin.simple.config import FeatureStoreConfig
-from tiffin.simple.pending import no_server
+from tiffin.simple.lookup import rows_of
 from tiffin.simple.requests import Requests
 from tiffin.store import FeatureStore
 
 if TYPE_CHECKING:
     import pandas as pd
-
-ENTITY_ID = "entity_id"
-"""The column that `entity_ids` means where a table declares no entity."""
-
 
 class StoreCache:
     """The figures of a store's memory cache.
@@ -196,7 +191,7 @@ class SimpleFeatureStore:
             _check_question(feature_names, group)
             references = {name: f"{group}/{name}" if group else name for name in feature_names}
             return {
-                name: self._read(reference, entity_ids, use_cache=use_cache).to_pandas()
+                name: rows_of(self.store, reference, entity_ids, use_cache=use_cache).to_pandas()
                 for name, reference in references.items()
             }
 
@@ -229,7 +224,7 @@ class SimpleFeatureStore:
         }
 
     def start_api_server(self, host: str = "127.0.0.1", port: int = 8001) -> None:
-        """Serve the store over HTTP, which this version cannot.
+        """Serve the store over HTTP until the server is stopped; see `FeatureStore.start_api_server`.
 
         Parameters
         ----------
@@ -240,10 +235,10 @@ class SimpleFeatureStore:
 
         Raises
         ------
-        UnavailableError
-            Always.
+        StorageError
+            The server could not start, or failed.
         """
-        no_server(f"start_api_server on {host}:{port}")
+        self.store.start_api_server(host, port)
 
     def close(self) -> None:
         """Finish what is being written to the disk cache. The store can still be used."""
@@ -259,18 +254,6 @@ class SimpleFeatureStore:
 
     def __repr__(self) -> str:
         return f"SimpleFeatureStore({str(self.store.path)!r})"
-
-    def _read(self, reference: str, entity_ids: Any, *, use_cache: bool) -> FeatureFrame:
-        if entity_ids is None:
-            return self.store.read(reference, use_cache=use_cache)
-        wanted = _as_keys(entity_ids)
-        table = self.store.describe(reference)
-        if table.entity or all(column.name != ENTITY_ID for column in table.columns):
-            return self.store.read(reference, entities=wanted, use_cache=use_cache)
-        # Such a table was not declared by us: another writer made it, or it had other columns at first.
-        known = self.store.read(reference, limit=0, use_cache=use_cache).schema
-        keys = filters.keys(wanted, [ENTITY_ID], known, table.table)[ENTITY_ID]
-        return self.store.read(reference, where=pl.col(ENTITY_ID).is_in(keys.implode()), use_cache=use_cache)
 
 
 @functools.cache
@@ -302,11 +285,3 @@ def _check_question(names: Any, group: Any) -> None:
         raise InvalidInputError(
             f"group is {group!r}, not a name", hint="name the argument if these are keys: entity_ids=…"
         )
-
-
-def _as_keys(entity_ids: Any) -> Any:
-    """Make a list of NumPy arrays, pandas and Polars columns and sets; frames and texts stay what they are."""
-    is_frame = hasattr(entity_ids, "columns")
-    if isinstance(entity_ids, Iterable) and not isinstance(entity_ids, Sequence) and not is_frame:
-        return list(entity_ids)
-    return entity_ids

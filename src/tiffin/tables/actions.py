@@ -147,6 +147,15 @@ class Remove(msgspec.Struct, rename="camel", frozen=True, kw_only=True):
     size: int | None = None
 
 
+class Once(msgspec.Struct, rename="camel", frozen=True, kw_only=True):
+    """Names a save, so that it lands once however often it is tried."""
+
+    key: str
+    """The name."""
+    request: str
+    """What was asked for, hashed: the same name for something else is a mistake."""
+
+
 class Details(msgspec.Struct, rename="camel", frozen=True, kw_only=True, omit_defaults=True):
     """What Tiffin notes about a commit, beyond what Delta's own fields say."""
 
@@ -159,6 +168,7 @@ class Details(msgspec.Struct, rename="camel", frozen=True, kw_only=True, omit_de
     """What the rows were made from, as the caller named it."""
     narrowed: tuple[str, ...] = ()
     """Columns whose floats were narrowed to 32 bits at the caller's wish."""
+    once: Once | None = None
 
 
 class CommitInfo(msgspec.Struct, rename="camel", frozen=True, kw_only=True):

@@ -19,6 +19,7 @@ from tiffin.schema.names import TableName
 from tiffin.schema.table import TableSpec
 from tiffin.tables.actions import Add, Details, Entry
 from tiffin.tables.datafiles import DataFiles, Encoding, may_hold
+from tiffin.tables.landed import Landed
 from tiffin.tables.log import Log, is_read_only
 from tiffin.tables.state import State
 
@@ -138,6 +139,7 @@ class Table:
         self.name = name
         self.options = options
         self.log = Log(fs, folder, str(name), clock)
+        self.landed = Landed(self.log)
         self.data = DataFiles(fs, folder, str(name), verify=options.verify)
         self._prepared = False
 

@@ -82,6 +82,8 @@ def expanded_bytes(column: pa.Array) -> int:
         return int(pc.sum(pc.binary_length(column)).as_py() or 0) + 16 * len(column)
     if pa.types.is_struct(kind):
         return sum(expanded_bytes(child) for child in column.flatten())
+    if pa.types.is_map(kind):
+        return expanded_bytes(column.keys) + expanded_bytes(column.items) + 8 * len(column)
     if pa.types.is_nested(kind) and not pa.types.is_union(kind) and not _is_view(kind):
         return expanded_bytes(column.flatten()) + 8 * len(column)
     return int(column.nbytes)

@@ -10,6 +10,7 @@ import polars as pl
 import pytest
 from cli_driver import Cli, ratings
 
+import feast_repositories
 from tiffin import FeatureStore
 from tiffin.engineering import synthetic
 
@@ -31,6 +32,7 @@ def prepared(tmp_path_factory) -> Path:
     movies = synthetic.movies(60)
     (folder / "movies.jsonl.gz").write_bytes(gzip.compress(movies.write_ndjson().encode()))
     synthetic.ratings(movies, 20, 300).write_parquet(folder / "ratings.parquet")
+    feast_repositories.write_repository(folder / "feature_repo")
     return folder
 
 

@@ -42,7 +42,7 @@ def examples_of_page() -> list[str]:
 
 
 def test_the_page_names_every_command_and_no_other():
-    assert re.findall(r"^\| `([\w ]+)` \|", PAGE, re.MULTILINE) == list(COMMANDS)
+    assert re.findall(r"^\| `([\w -]+)` \|", PAGE, re.MULTILINE) == list(COMMANDS)
 
 
 @pytest.mark.parametrize("name", COMMANDS)

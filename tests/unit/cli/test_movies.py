@@ -16,7 +16,7 @@ from cli_driver import Cli, environment
 from polars.testing import assert_frame_equal
 
 from tiffin import FeatureStore
-from tiffin.cli.demo import course, model, prediction, report, serving, so_far, storing
+from tiffin.cli.demo import calling, course, model, prediction, report, serving, so_far, storing
 from tiffin.cli.movie_tables import check_ratings, content_tables, made_up_ratings, user_preferences
 from tiffin.engineering import synthetic
 from tiffin.engineering.tmdb import MOVIE_PARTS, TMDBProcessor
@@ -156,6 +156,11 @@ def shown(prepared, tmp_path_factory):
 
 
 class TestDemo:
+    @pytest.fixture(autouse=True)
+    def one_server_is_enough(self, monkeypatch):
+        """Serve over HTTP where that is looked at alone: `shown`, and where the demo is a process of its own."""
+        monkeypatch.setattr(calling, "call", lambda run, ratings: None)
+
     def test_the_report_tells_what_is_in_the_store(self, shown):
         told, store = shown
         made = [each["table"] for each in told["tables"]]
@@ -206,6 +211,16 @@ class TestDemo:
         assert all(0 < each["p50_s"] <= each["p99_s"] for each in told["latencies"])
         assert all(each["values_compared"] > each["values_different"] == 0 for each in told["verified"])
 
+    def test_a_server_of_its_own_answers_as_the_tables_do(self, shown):
+        told, store = shown[0]["called"], shown[1]
+        assert told["url"].startswith("http://127.0.0.1:")
+        assert told["rows"] == store.training_set("rating_prediction").rows
+        assert told["verified_values"] == sum(each["values_compared"] for each in shown[0]["serving"]["verified"])
+        assert 0 < told["latency"]["p50_s"] <= told["latency"]["p99_s"]
+
+    def test_without_what_a_server_needs_it_says_so(self, cli):
+        assert "pip install 'tiffin[server,client]'" in " ".join(cli("demo", *GIVEN).stdout.split())
+
     def test_it_stops_where_a_row_knows_its_own_rating(self, cli, monkeypatch):
         late = lambda ratings: ratings.with_columns(asked_at="event_timestamp")  # noqa: E731
         monkeypatch.setattr(prediction.so_far, "spine", late)
@@ -246,7 +261,7 @@ class TestDemo:
         assert len(lines) == len(report.next_commands("user_id=1")) + 1
         for program, *args in lines[1:]:
             assert program == "tiffin"
-            cli(*args)
+            cli(*args, *(["--help"] if args == ["serve"] else []))
 
     @pytest.mark.parametrize(
         ("called", "program"),

@@ -9,6 +9,7 @@
     recount      the same features by plain Python loops
     model        a small model of the ratings, and its errors
     serving      a feature service, online reads and their latency, a rating that arrives
-    report, prediction_report
+    calling      the store served over HTTP by a process of its own, and called
+    report, prediction_report, serving_report
                  all of it for people
 """

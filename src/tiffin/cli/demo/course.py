@@ -1,4 +1,4 @@
-"""The demo in its order: features built, saved and read, ratings predicted, features served."""
+"""The demo in its order: features built, saved and read, ratings predicted, features served, here and over HTTP."""
 
 import time
 from datetime import UTC, datetime
@@ -6,7 +6,8 @@ from datetime import UTC, datetime
 import msgspec
 
 from tiffin.cli import tmdb
-from tiffin.cli.demo import prediction, serving, storing
+from tiffin.cli.demo import calling, prediction, serving, storing
+from tiffin.cli.demo.calling import Called
 from tiffin.cli.demo.prediction import Prediction
 from tiffin.cli.demo.serving import Serving
 from tiffin.cli.demo.storing import SecondSave, TableFigures
@@ -42,6 +43,8 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     second_save: SecondSave
     prediction: Prediction
     serving: Serving
+    called: Called | None
+    """None if what a server needs is not installed."""
     total_s: float
     """The whole demo, reading the input and comparing included."""
 
@@ -75,6 +78,7 @@ def show(run: Run, movies: str | None, ratings: str | None, seed: int) -> Report
     second = storing.save_again(run, late, rating_tables(given, built.movies), built.inputs)
     predicted = prediction.predict(run, given, content, built.inputs, seed)
     served = serving.serve(run, given, seed)
+    called = calling.call(run, given)
     return Report(
         store=str(run.folder),
         movies=len(built.movies),
@@ -91,5 +95,6 @@ def show(run: Run, movies: str | None, ratings: str | None, seed: int) -> Report
         second_save=second,
         prediction=predicted,
         serving=served,
+        called=called,
         total_s=time.perf_counter() - start,
     )

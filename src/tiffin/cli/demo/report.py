@@ -36,6 +36,7 @@ def views(report: Report) -> Iterator[RenderableType]:
     yield from _second_save(report.second_save)
     yield from prediction_report.views(report.prediction)
     yield from serving_report.views(report.serving)
+    yield from serving_report.called(report.called)
     yield from _next(report)
 
 
@@ -55,6 +56,7 @@ def next_commands(entity: str) -> list[str]:
         f"online get {SERVICE} --entity {shlex.quote(entity)}",
         "verify",
         "doctor",
+        "serve",
     ]
     return [f"{program} {command}" for command in commands]
 

@@ -7,6 +7,7 @@ from rich.table import Table
 from rich.text import Text
 
 from tiffin.cli import words
+from tiffin.cli.demo.calling import Called
 from tiffin.cli.demo.sections import indented, section
 from tiffin.cli.demo.serving import Arrival, Latency, Serving
 from tiffin.cli.views import listing
@@ -21,6 +22,24 @@ def views(found: Serving) -> Iterator[RenderableType]:
     yield Text()
     yield indented(_arrival(found.arrival))
     yield indented(_verified(found))
+
+
+def called(found: Called | None) -> Iterator[RenderableType]:
+    """Show what calling the server took."""
+    if found is None:
+        yield from section("Not served over HTTP", "pip install 'tiffin[server,client]' brings what that needs")
+        return
+    yield from section("Served over HTTP", f"{found.url}, answering after {words.seconds(found.start_s)}")
+    yield _latencies([found.latency])
+    yield Text()
+    yield indented(
+        Text(
+            f"The training frame of {found.rows:,} rows, made again by the server, came in "
+            f"{words.seconds(found.frame_s)} with the same hash.\n"
+            f"Verified: 0 of {found.verified_values:,} values that the server answered differ from the tables'.",
+            style="green",
+        )
+    )
 
 
 def _filled(done: list[Materialized]) -> Table:

@@ -199,13 +199,12 @@ def wanted(features: Features) -> Any:
     InvalidInputError
         It is none of what asks for features.
     """
-    if isinstance(features, Service):
-        return list(features.features)
     if isinstance(features, str):
         return features
-    listed = None if isinstance(features, Mapping | bytes) else features
-    found: list[Any] = list(listed) if isinstance(listed, Iterable) else [None]
-    if not found or not all(isinstance(text, str) for text in found):
+    if isinstance(features, Service):
+        return list(features.features)
+    found = list(features) if isinstance(features, Iterable) and not isinstance(features, Mapping | bytes) else [None]
+    if not found or not all(type(text) is str for text in found):
         raise InvalidInputError(
             "no feature is asked for" if not found else f"features is {features!r}",
             hint="write ['group/name:feature', …], or the name of a feature service",

@@ -1,0 +1,128 @@
+"""A server that answers as a test tells it to, and remembers what it was asked."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import NamedTuple
+
+
+class Asked(NamedTuple):
+    """A request that came."""
+
+    method: str
+    path: str
+    headers: dict[str, str]
+    body: bytes
+    port: int
+    """Of the client's end of the connection."""
+
+
+Answer = Callable[[BaseHTTPRequestHandler], None]
+
+
+def says(status: int, body: object = None, **headers: str) -> Answer:
+    """Answer with JSON, or with bytes."""
+
+    def answer(handler: BaseHTTPRequestHandler) -> None:
+        data = body if isinstance(body, bytes) else json.dumps(body).encode()
+        handler.send_response(status)
+        for name, value in {"content_type": "application/json", **headers}.items():
+            handler.send_header(name.replace("_", "-"), value)
+        handler.send_header("Content-Length", str(len(data)))
+        handler.end_headers()
+        handler.wfile.write(data)
+
+    return answer
+
+
+def problem(status: int, code: str, **headers: str) -> Answer:
+    """Answer with an error of Tiffin's."""
+    body = {"title": "t", "status": status, "detail": "what", "code": code, "hint": "do"}
+    return says(status, body, content_type="application/problem+json", **headers)
+
+
+def breaks_off(handler: BaseHTTPRequestHandler) -> None:
+    """Close the connection instead of answering."""
+    handler.close_connection = True
+
+
+def half(handler: BaseHTTPRequestHandler) -> None:
+    """Promise more than is sent."""
+    handler.send_response(200)
+    handler.send_header("Content-Length", "1000")
+    handler.end_headers()
+    handler.wfile.write(b"[")
+    handler.close_connection = True
+
+
+class Scripted:
+    """What is answered, in turn; the last answer is given for ever."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self.asked: list[Asked] = []
+        self.script: list[Answer] = [says(200, [])]
+        self.over = threading.Event()
+        self.closed = threading.Semaphore(0)
+        """One for each connection that the server has closed."""
+
+    def hangs(self, _handler: BaseHTTPRequestHandler) -> None:
+        """Say nothing until the test is over."""
+        self.over.wait(30)
+
+    def drips(self, handler: BaseHTTPRequestHandler) -> None:
+        """Say a little, again and again."""
+        handler.send_response(200)
+        handler.send_header("Content-Length", str(1 << 22))
+        handler.end_headers()
+        while not self.over.wait(0.02):
+            handler.wfile.write(b" " * (1 << 14))
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+    block_on_close = False
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """A client that goes away is what some tests are about."""
+
+
+@contextmanager
+def scripted() -> Iterator[Scripted]:
+    """Serve a script on a free port."""
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+        disable_nagle_algorithm = True
+
+        def answer(self) -> None:
+            body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+            headers = {name.lower(): value for name, value in self.headers.items()}
+            here.asked.append(Asked(self.command, self.path, headers, body, self.client_address[1]))
+            (here.script.pop(0) if len(here.script) > 1 else here.script[0])(self)
+
+        do_GET = do_POST = do_DELETE = answer  # noqa: N815 - the library's names
+
+        def log_message(self, *_args: object) -> None:
+            """Nothing."""
+
+        def finish(self) -> None:
+            super().finish()
+            self.connection.close()
+            here.closed.release()
+
+    server = _Server(("127.0.0.1", 0), Handler)
+    here = Scripted(f"http://127.0.0.1:{server.server_address[1]}")
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
+    thread.start()
+    try:
+        yield here
+    finally:
+        here.over.set()
+        server.shutdown()
+        server.server_close()
+        thread.join(5)

@@ -1,0 +1,303 @@
+"""POST /online through the whole app: what it takes, what it gives, whom, and that the document says so."""
+
+from __future__ import annotations
+
+import threading
+import time
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+from math import inf, nan
+
+import msgspec
+import polars as pl
+import pytest
+
+import tiffin
+from app_client import AppClient
+from tiffin.access import keys_of
+from tiffin.server import asking
+from tiffin.server.app import create_app
+from tiffin.server.online_format import OnlineQuestion, OnlineReply
+from tiffin.server.options import Limits, ServerOptions
+from tiffin.serving import OnlinePlan
+
+NOW = datetime.now(UTC)
+DAY = timedelta(days=1)
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory) -> tiffin.FeatureStore:
+    store = tiffin.FeatureStore(tmp_path_factory.mktemp("store"), disk_cache_bytes=0)
+    rows = [
+        {"user_id": 7, "at": NOW - DAY, "mean": 4.5, "city": "Pune"},
+        {"user_id": 8, "at": NOW - 40 * DAY, "mean": 3.0, "city": "Oslo"},
+        {"user_id": 9, "at": NOW, "mean": None, "city": None},
+    ]
+    store.save(
+        "user/ratings", rows, entity="user_id", timestamp="at", ttl=30 * DAY, defaults={"city": "?"}, online=True
+    )
+    store.save("item/price", [{"item": "a", "price": Decimal("1.50")}], entity="item", online=True)
+    return store
+
+
+@pytest.fixture(scope="module")
+def client(store):
+    with AppClient(create_app(store, ServerOptions())) as client:
+        yield client
+
+
+def ask(client, features, entities, path="/online", **options):
+    answer = client.post(path, json={"features": features, "entity_rows": entities, **options})
+    assert answer.status_code == 200, answer.text
+    return answer.json()
+
+
+def refusal(client, body, **options):
+    answer = client.post("/online", json=body, **options)
+    assert answer.headers["content-type"] == "application/problem+json"
+    return answer.status_code, answer.json()
+
+
+# What it gives
+
+
+def test_values_statuses_times_and_versions(client):
+    given = ask(client, ["user/ratings:mean", "user/ratings:city"], [{"user_id": n} for n in (7, 8, 9, 10)])
+    assert given["rows"] == [
+        {"user_id": 7, "mean": 4.5, "city": "Pune"},
+        {"user_id": 8, "mean": None, "city": "?"},
+        {"user_id": 9, "mean": None, "city": "?"},
+        {"user_id": 10, "mean": None, "city": "?"},
+    ]
+    kinds = ["PRESENT", "OUTSIDE_MAX_AGE", "NULL_VALUE", "NOT_FOUND"]
+    assert given["statuses"] == {"mean": kinds, "city": kinds}
+    times = [(NOW - age).isoformat().replace("+00:00", "Z") for age in (DAY, 40 * DAY, 0 * DAY)]
+    assert given["timestamps"] == {"mean": [*times, None], "city": [*times, None]}
+    assert given["versions"] == {"user/ratings": 0}
+
+
+def test_entities_as_columns_and_several_tables(client):
+    given = ask(client, ["user/ratings:mean", "item/price"], {"user_id": [7, 9], "item": ["a", "b"]})
+    assert given["rows"] == [
+        {"user_id": 7, "item": "a", "mean": 4.5, "price": "1.50"},
+        {"user_id": 9, "item": "b", "mean": None, "price": None},
+    ]
+    assert given["versions"] == {"user/ratings": 0, "item/price": 0}
+
+
+def test_full_names_a_service_and_no_entities(client, store):
+    store.create_service("model", ["user/ratings:mean"], replace=True)
+    assert ask(client, "model", [{"user_id": 7}], full_feature_names=True)["rows"] == [
+        {"user_id": 7, "user__ratings__mean": 4.5}
+    ]
+    assert ask(client, "model", [])["rows"] == []
+
+
+KINDS = {
+    "naive": (pl.Datetime("us"), datetime(2024, 1, 2, 3, 4, 5), "2024-01-02T03:04:05Z"),
+    "zoned": (pl.Datetime("us", "Europe/Oslo"), datetime(2024, 1, 2, tzinfo=UTC), "2024-01-02T01:00:00+01:00"),
+    "day": (pl.Date(), date(2024, 1, 2), "2024-01-02"),
+    "lasting": (pl.Duration("us"), timedelta(hours=1, microseconds=5), "PT3600.000005S"),
+    "exact": (pl.Decimal(10, 2), Decimal("1.50"), "1.50"),
+    "large": (pl.Int128(), 2**100, 2**100),
+    "photo": (pl.Binary(), b"\x00\xff", "AP8="),
+    "flag": (pl.Boolean(), True, True),
+    "kind": (pl.Categorical(), "a", "a"),
+    "not_a_number": (pl.Float64(), nan, None),
+    "endless": (pl.List(pl.Float32()), [1.0, -inf, None], [1.0, None, None]),
+    "times": (pl.List(pl.Datetime("us")), [datetime(2024, 1, 2), None], ["2024-01-02T00:00:00Z", None]),
+    "pair": (pl.Struct({"x": pl.Float64(), "t": pl.Datetime("us")}), {"x": inf, "t": datetime(2024, 1, 2)},
+             {"x": None, "t": "2024-01-02T00:00:00Z"}),
+    'a "quoted" \\ name': (pl.Int64(), 1, 1),
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def kinds(store) -> str:
+    columns = {name: pl.Series([value], dtype=dtype) for name, (dtype, value, _) in KINDS.items()}
+    frame = pl.DataFrame({"key": pl.Series([1]), **columns})
+    store.save("all/kinds", frame, entity="key", online=True)
+    return "all/kinds"
+
+
+def test_every_kind_of_value(client, kinds):
+    (row,) = ask(client, [kinds], [{"key": 1}])["rows"]
+    assert row == {"key": 1, **{name: shown for name, (_, _, shown) in KINDS.items()}}
+
+
+def test_numbers_that_are_none_in_words(client, kinds):
+    (row,) = ask(client, [kinds], [{"key": 1}], path="/online?nan=text")["rows"]
+    assert row["not_a_number"] == "NaN"
+    assert row["endless"] == [1.0, "-Infinity", None]
+    assert row["pair"] == {"x": "Infinity", "t": "2024-01-02T00:00:00Z"}
+    assert row["naive"] == "2024-01-02T03:04:05Z"
+
+
+@pytest.mark.parametrize("name", ["naive", "zoned", "day", "lasting", "exact", "photo"])
+def test_keys_that_json_has_no_form_for(client, store, name):
+    dtype, value, shown = KINDS[name]
+    store.save(f"by/{name}", pl.DataFrame({name: pl.Series([value], dtype=dtype), "x": [5]}), entity=name, online=True)
+    assert ask(client, f"by/{name}:x", [{name: shown}])["rows"][0]["x"] == 5
+    status, problem = refusal(client, {"features": f"by/{name}:x", "entity_rows": [{name: shown}, {name: "?" * 3}]})
+    assert status == 422
+    assert name in problem["detail"]
+    assert "[1]" in problem["detail"]
+
+
+# What it refuses
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "word"),
+    [
+        ({"features": ["user/ratings:nope"], "entity_rows": [{"user_id": 7}]}, 404, "nope"),
+        ({"features": ["user/nope:mean"], "entity_rows": [{"user_id": 7}]}, 404, "nope"),
+        ({"features": "nope", "entity_rows": [{"user_id": 7}]}, 404, "nope"),
+        ({"features": ["user/ratings:mean"], "entity_rows": [{"user_id": 7}, {"user": 8}]}, 422, "row 1"),
+        ({"features": ["user/ratings:mean"], "entity_rows": [{"user_id": "x"}]}, 422, "user_id"),
+        ({"features": ["user/ratings:mean"], "entity_rows": [{"user_id": [7]}]}, 422, "array"),
+        ({"features": ["user/ratings:mean"], "entity_rows": {"user_id": [7], "item": [7, 8]}}, 422, "length"),
+        ({"features": ["user/ratings:mean"]}, 422, "entity_rows"),
+        ({"features": [], "entity_rows": []}, 422, "features"),
+        ({"features": ["user/ratings:mean"], "entity_rows": [], "at": 1}, 422, "at"),
+        ([], 422, "object"),
+    ],
+)
+def test_what_is_wrong_is_said(client, body, status, word):
+    found, problem = refusal(client, body)
+    assert found == status == problem["status"]
+    assert word in problem["detail"]
+
+
+def test_bodies_that_are_no_json(client):
+    sent_as = {"content-type": "application/json"}
+    for data in (b"", b"{", b"\xff", b"[" * 100_000, b'{"features": ' + b'{"a":' * 50_000):
+        assert client.post("/online", content=data, headers=sent_as).status_code in {400, 422}
+    # A page of another site can have a browser send this without asking first.
+    assert client.post("/online", content=b"{}", headers={"content-type": "text/plain"}).status_code == 415
+    assert client.post("/online", content=b"{}").status_code == 415
+    assert client.get("/online").headers["allow"] == "POST"
+
+
+def test_too_many_entities(store):
+    options = ServerOptions(limits=Limits(entities=2))
+    with AppClient(create_app(store, options)) as client:
+        body = {"features": ["user/ratings:mean"], "entity_rows": [{"user_id": 7}] * 3}
+        status, problem = refusal(client, body)
+    assert (status, problem["code"]) == (413, "too_large")
+    assert "2 may be at once" in problem["detail"]
+
+
+def test_a_key_reads_only_the_tables_of_its_groups(tmp_path):
+    store = tiffin.FeatureStore(tmp_path, disk_cache_bytes=0)
+    for table in ("item/price", "user/ratings"):
+        store.save(table, [{"id": 7, "city": "Pune"}], entity="id", online=True)
+    keys = keys_of(store.path)
+    reader, admin = (
+        {"authorization": f"Bearer {keys.create(name, [scope], groups=[groups])[1]}"}
+        for name, scope, groups in [("reader", "read", "item"), ("admin", "admin", "*")]
+    )
+    rows = {"entity_rows": [{"id": 7}]}
+    with AppClient(create_app(store, ServerOptions())) as client:
+        assert client.post("/online", json={"features": ["price:city"], **rows}, headers=reader).status_code == 200
+        assert client.post("/online", json={"features": ["price:city"], **rows}).status_code == 401
+        for features in (["user/ratings:city"], ["user/ratings:nope"], ["price:city", "ratings:city"], "ratings"):
+            closed = {"features": features, "full_feature_names": True, **rows}
+            for _ in ("unknown", "known because another caller has asked the same"):
+                status, problem = refusal(client, closed, headers=reader)
+                assert (status, problem["detail"]) == (403, "the key 'reader' does not cover 'user/ratings'")
+                client.post("/online", json=closed, headers=admin)
+
+
+# What it follows
+
+
+def test_saves_new_features_and_services_that_change_are_followed(client, store):
+    def price() -> object:
+        return ask(client, "prices", [{"item": 1}])["rows"]
+
+    store.save("shop/stock", [{"item": 1, "price": 1}], entity="item", online=True)
+    store.create_service("prices", ["shop/stock:price"])
+    assert price() == [{"item": 1, "price": 1}]
+    store.push("shop/stock", [{"item": 1, "price": 2}])
+    assert price() == [{"item": 1, "price": 2}]
+    store.save("shop/stock", [{"item": 1, "price": 3, "left": 5}], mode="append")
+    store.create_service("prices", ["shop/stock:price", "shop/stock:left"], replace=True)
+    assert price() == [{"item": 1, "price": 3, "left": 5}]
+    store.drop_service("prices")
+    store.drop("shop/stock")
+    store.save("shop/stock", [{"item": 1, "price": "dear"}], entity="item", online=True)
+    store.create_service("prices", ["shop/stock:price"])
+    assert price() == [{"item": 1, "price": "dear"}]
+    store.drop_service("prices")
+    assert client.post("/online", json={"features": "prices", "entity_rows": []}).status_code == 404
+
+
+# How long it takes
+
+
+def test_few_entities_are_answered_at_once_and_many_in_a_thread(client, store, monkeypatch):
+    read_in = []
+    real = OnlinePlan._ask
+
+    def noted(plan, *args, **options):
+        read_in.append(threading.current_thread().name.startswith("online"))
+        return real(plan, *args, **options)
+
+    monkeypatch.setattr(OnlinePlan, "_ask", noted)
+    ask(client, ["user/ratings:mean"], [{"user_id": 7}])
+    read_in.clear()
+    ask(client, ["user/ratings:mean"], [{"user_id": 7}])
+    ask(client, ["user/ratings:mean"], [{"user_id": 7}] * (asking.AT_ONCE + 1))
+    assert read_in == [False, True]
+    read_in.clear()
+    # The watermark has moved: the tables are looked at, which may take long.
+    store.push("user/ratings", [{"user_id": 11, "at": NOW, "mean": 1.0, "city": "Rome"}])
+    ask(client, ["user/ratings:mean"], [{"user_id": 11}])
+    assert read_in == [False, True]
+
+
+def test_a_slow_read_keeps_no_other_waiting(client, store, monkeypatch):
+    is_read, may_end = threading.Event(), threading.Event()
+    real = OnlinePlan.read
+
+    def slow(plan, rows, **options):
+        is_read.set()
+        assert may_end.wait(20)
+        return real(plan, rows, **options)
+
+    ask(client, ["user/ratings:mean"], [{"user_id": 7}])
+    monkeypatch.setattr(OnlinePlan, "read", slow)
+    many = threading.Thread(target=ask, args=(client, ["user/ratings:mean"], [{"user_id": 7}] * 1000), daemon=True)
+    many.start()
+    assert is_read.wait(20)
+    start = time.monotonic()
+    assert ask(client, ["user/ratings:mean"], [{"user_id": 7}])["rows"][0]["mean"] == 4.5
+    assert time.monotonic() - start < 10
+    may_end.set()
+    many.join(20)
+    assert not many.is_alive()
+
+
+# What the document says
+
+
+def test_the_document_says_what_is_taken_and_given(client):
+    document = client.get("/openapi.json").json()
+    operation = document["paths"]["/online"]["post"]
+    schemas = document["components"]["schemas"]
+    taken = operation["requestBody"]["content"]["application/json"]["schema"]["$ref"].rpartition("/")[2]
+    given = operation["responses"]["200"]["content"]["application/json"]["schema"]["$ref"].rpartition("/")[2]
+    for kind, name in ((OnlineQuestion, taken), (OnlineReply, given)):
+        fields = {field.encode_name: field for field in msgspec.structs.fields(kind)}
+        assert schemas[name]["properties"].keys() == fields.keys()
+        assert set(schemas[name]["required"]) == {name for name, field in fields.items() if field.required}
+    assert {parameter["name"] for parameter in operation["parameters"]} == {"nan"}
+    # What is given is what the document says, and the example in it can be asked.
+    example = {
+        name: about["examples"][0] for name, about in schemas[taken]["properties"].items() if "examples" in about
+    }
+    reply = client.post("/online", json={**example, "features": ["user/ratings:mean"]})
+    decoded = msgspec.json.decode(reply.content, type=OnlineReply, strict=True)
+    assert reply.json().keys() == schemas[given]["properties"].keys()
+    assert [row["user_id"] for row in decoded.rows] == [row["user_id"] for row in example["entity_rows"]]

@@ -1,0 +1,225 @@
+"""Rows over HTTP: every format in and out, with values that JSON and CSV have no form for."""
+
+from __future__ import annotations
+
+import base64
+import json
+from datetime import UTC, date, datetime, time, timedelta
+from decimal import Decimal
+from math import inf, isnan, nan
+
+import polars as pl
+import pytest
+from polars.testing import assert_frame_equal
+
+import tiffin
+from app_client import AppClient
+from tiffin.frames import FeatureFrame
+from tiffin.server.app import create_app
+from tiffin.server.options import Limits, ServerOptions
+from tiffin.wire import from_stream, to_csv, to_parquet, to_stream
+from tiffin.wire.media import ARROW, CSV, JSON, PARQUET
+
+NOON = datetime(2024, 5, 31, 12, 0, 0, 123456, tzinfo=UTC)
+
+EVERYTHING = pl.DataFrame(
+    {
+        "id": pl.Series([1, 2, 3], dtype=pl.Int64),
+        "at": pl.Series([NOON, None, NOON + timedelta(days=1)], dtype=pl.Datetime("us", "UTC")),
+        "naive": pl.Series([NOON.replace(tzinfo=None), None, None], dtype=pl.Datetime("us")),
+        "seoul": pl.Series([NOON, NOON, None], dtype=pl.Datetime("us", "UTC")).dt.convert_time_zone("Asia/Seoul"),
+        "day": [date(2024, 5, 31), None, date(1, 1, 1)],
+        "clock": [time(12, 0, 0, 5), None, time(0)],
+        "took": pl.Series([timedelta(days=1, microseconds=5), None, -timedelta(seconds=1)], dtype=pl.Duration("us")),
+        "price": pl.Series([Decimal("1.10"), None, Decimal("-3.00")], dtype=pl.Decimal(20, 2)),
+        "raw": [b"\x00\xff", None, b""],
+        "text": ['é"\n\u2028', None, ""],
+        "kind": pl.Series(["a", None, "b"], dtype=pl.Categorical),
+        "huge": pl.Series([2**100, None, -(2**100)], dtype=pl.Int128),
+        "large": pl.Series([2**64 - 1, None, 0], dtype=pl.UInt64),
+        "small": pl.Series([0.1, None, 1e30], dtype=pl.Float32),
+        "yes": [True, None, False],
+        "times": pl.Series([[NOON.replace(tzinfo=None)], None, []], dtype=pl.List(pl.Datetime("us"))),
+        "pair": pl.Series([[1, 2], None, [3, 4]], dtype=pl.Array(pl.Int64, 2)),
+        "deep": pl.Series([{"a": b"x", "b": [1.5, None]}, None, {"a": None, "b": []}]),
+    }
+)
+
+
+@pytest.fixture
+def store(tmp_path):
+    with tiffin.FeatureStore(tmp_path / "store") as opened:
+        yield opened
+
+
+@pytest.fixture
+def client(store):
+    limits = Limits(rows_per_request=1000, rows_per_answer=500, json_depth=8)
+    with AppClient(create_app(store, ServerOptions(limits=limits))) as client:
+        yield client
+
+
+def post(client, path, data, media, **options):
+    return client.post(path, content=data, headers={"Content-Type": media}, **options)
+
+
+def rows(client, path="/tables/g/t/read?nan=text") -> list[dict]:
+    answer = client.post(path, json={})
+    assert answer.status_code == 200, answer.text
+    return answer.json()["rows"]
+
+
+def problem(answer, status):
+    assert answer.status_code == status, answer.text
+    assert answer.headers["content-type"] == "application/problem+json"
+    return answer.json()["detail"]
+
+
+@pytest.mark.parametrize("nan", ["null", "text"])
+def test_json_out_goes_in_again_as_the_same_values(store, client, nan):
+    store.save("g/t", EVERYTHING)
+    said = rows(client, f"/tables/g/t/read?nan={nan}")
+    assert [datetime.fromisoformat(said[0][name]) for name in ("at", "naive", "seoul")] == [NOON] * 3
+    assert datetime.fromisoformat(said[0]["seoul"]).utcoffset() == timedelta(hours=9)
+    assert said[0]["price"] == "1.10"
+    assert base64.b64decode(said[0]["raw"]) == b"\x00\xff"
+    answer = client.post("/tables/g/t", json={"rows": said})
+    assert answer.status_code == 200, answer.text
+    assert_frame_equal(store.read("g/t").to_polars(), EVERYTHING)
+
+
+@pytest.mark.parametrize("media", [ARROW, PARQUET])
+def test_arrow_and_parquet_keep_every_dtype(store, client, media):
+    frame = EVERYTHING if media == ARROW else EVERYTHING.drop("huge", "clock")
+    body = b"".join(to_stream(FeatureFrame(frame))) if media == ARROW else to_parquet(FeatureFrame(frame))
+    assert post(client, "/tables/g/t?mode=append", body, media).status_code == 200
+    answer = client.get("/features/g/t", headers={"Accept": media})
+    assert answer.headers["content-type"] == media
+    back = from_stream(answer.content).frame.to_polars() if media == ARROW else pl.read_parquet(answer.content)
+    assert_frame_equal(back, frame)
+
+
+def test_csv_out_goes_in_again_as_the_same_values(store, client):
+    flat = EVERYTHING.drop("raw", "took", "times", "pair", "deep", "text")
+    store.save("g/t", flat)
+    answer = client.get("/features/g/t", headers={"Accept": CSV})
+    assert answer.headers["content-disposition"] == 'attachment; filename="t.csv"'
+    assert answer.text == to_csv(FeatureFrame(flat)).decode()
+    assert post(client, "/tables/g/t", answer.content, CSV).status_code == 200
+    assert_frame_equal(store.read("g/t").to_polars(), flat)
+
+
+def test_nan_and_infinities_are_null_unless_words_are_asked_for(store, client):
+    store.save("g/t", pl.DataFrame({"x": [1.5, nan, inf, -inf, None], "l": [[nan], [], None, [1.0], [-inf]]}))
+    assert [row["x"] for row in rows(client, "/tables/g/t/read")] == [1.5, None, None, None, None]
+    said = rows(client)
+    assert [row["x"] for row in said] == [1.5, "NaN", "Infinity", "-Infinity", None]
+    assert [row["l"] for row in said] == [["NaN"], [], None, [1.0], ["-Infinity"]]
+    client.post("/tables/g/t?mode=append&evolve=true", json={"rows": [{"x": "NaN"}, {"x": 2}, {"x": "-Infinity"}]})
+    saved = store.read("g/t").to_polars()["x"].to_list()
+    assert isnan(saved[5])
+    assert saved[6:] == [2.0, -inf]
+
+
+def test_declared_times_of_a_new_table_are_read_as_times(store, client):
+    body = {"rows": [{"id": 1, "at": "2024-05-31T12:00:00+09:00", "made": "2024-06-01"}], "entity": "id"}
+    answer = client.post("/tables/g/t?timestamp=at", json={**body, "created": "made", "ttl": "P30D"})
+    assert answer.status_code == 200, answer.text
+    table = store.describe("g/t")
+    assert (table.entity, table.timestamp, table.created, table.ttl) == (("id",), "at", "made", timedelta(days=30))
+    saved = store.read("g/t").to_polars()
+    assert saved["at"].to_list() == [datetime(2024, 5, 31, 3, tzinfo=UTC)]
+    assert saved["made"].to_list() == [date(2024, 6, 1)]
+
+
+@pytest.mark.parametrize(
+    ("row", "told"),
+    [
+        ({"id": "x"}, "column 'id' is Int64 in the table; row 0 holds 'x'"),
+        ({"at": "yesterday"}, "column 'at' is Datetime"),
+        ({"at": 1717156800}, "'at'"),
+        ({"raw": "no base64!"}, "column 'raw' is Binary"),
+        ({"times": ["soon"]}, "column 'times' is List"),
+        ({"deep": {"a": None, "b": [], "c": 1}}, "column 'deep' is Struct"),
+        ({"pair": [1, 2, 3]}, "column 'pair' is Array"),
+        ({"price": "1.123"}, "'price'"),
+        ({"new\u0000": 1}, "cannot be the name of a column"),
+    ],
+)
+def test_json_that_does_not_fit_the_table_changes_nothing(store, client, row, told):
+    store.save("g/t", EVERYTHING)
+    answer = client.post("/tables/g/t?mode=append&evolve=true", json={"rows": [row]})
+    assert told in problem(answer, 422)
+    assert store.describe("g/t").version == 0
+
+
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [
+        (b"", 422),
+        (b"{", 400),
+        (b"\xff\xfe", 400),
+        (b'{"rows": [{"x": NaN}]}', 400),
+        (b'{"rows": [{"x": 1e400}]}', 400),
+        (b'{"rows": [{"x": ' + b"1" * 5000 + b"}]}", 400),
+        (b'{"rows": ' + b"[" * 100_000 + b"]" * 100_000 + b"}", 400),
+        (b'{"rows": [{"x": [[[[[[[[[1]]]]]]]]]}]}', 400),
+        (b'{"rows": [{"x": "\xed\xa0\x80"}]}', 400),
+        (b'{"rows": [{"x": "\\ud800"}]}', 400),
+        (b"[]", 422),
+        (b'{"rows": {}}', 422),
+        (b'{"rows": [1]}', 422),
+        (b'{"rows": []}', 422),
+        (b'{"rows": [{"x": 1}, {"x": "a"}]}', 422),
+        (b'{"rows": [{"x": 1}], "mode": "replace"}', 422),
+        (b'{"rows": [{"x": 1}], "modus": "append"}', 422),
+        (b'{"rows": [{"x": 1}], "ttl": "soon"}', 422),
+    ],
+)  # fmt: skip
+def test_bodies_that_are_no_rows_are_told_so(store, client, body, status):
+    problem(post(client, "/tables/g/t", body, JSON), status)
+    assert store.tables() == []
+
+
+@pytest.mark.parametrize("media", [ARROW, PARQUET, CSV])
+def test_garbage_in_the_other_formats_is_refused(store, client, media):
+    problem(post(client, "/tables/g/t", b"\x00garbage\xff", media), 422)
+    assert store.tables() == []
+
+
+@pytest.mark.parametrize("media", ["", "text/plain", "application/x-www-form-urlencoded", "application/json; charset=latin-1"])  # fmt: skip
+def test_a_body_must_say_a_format_that_is_taken(store, client, media):
+    answer = post(client, "/tables/g/t", b'{"rows": [{"x": 1}]}', media)
+    assert "is not taken here" in problem(answer, 415)
+    assert ARROW in answer.json()["hint"]
+
+
+@pytest.mark.parametrize("media", [ARROW, PARQUET, CSV, JSON])
+def test_more_rows_than_may_come_are_refused(store, client, media):
+    frame = FeatureFrame(pl.DataFrame({"x": range(1001)}))
+    bodies = {
+        ARROW: b"".join(to_stream(frame)),
+        PARQUET: to_parquet(frame),
+        CSV: to_csv(frame),
+        JSON: json.dumps({"rows": frame.to_polars().to_dicts()}).encode(),
+    }
+    assert "1,000 may come at once" in problem(post(client, "/tables/g/t", bodies[media], media), 413)
+    assert store.tables() == []
+
+
+def test_more_rows_than_may_be_answered_are_refused_as_json_and_csv_alone(store, client):
+    store.save("g/t", pl.DataFrame({"x": range(501)}))
+    assert "501 rows" in problem(client.get("/features/g/t", headers={"Accept": CSV}), 413)
+    assert "limit is 501" in problem(client.get("/features/g/t?limit=501"), 413)
+    assert len(client.get("/features/g/t").json()["data"]) == 500
+    arrow = client.get("/features/g/t", headers={"Accept": ARROW})
+    assert len(from_stream(arrow.content).frame) == 501
+
+
+def test_keys_that_json_has_no_form_for_are_read_from_their_texts(store, client):
+    days = [date(2024, 5, day) for day in (1, 2, 3)]
+    store.save("g/t", pl.DataFrame({"day": days, "id": [1, 2, 3], "x": [1, 2, 3]}), entity=["day", "id"])
+    for entities in ([["2024-05-02", 2]], [{"day": "2024-05-02", "id": 2}]):
+        answer = client.post("/tables/g/t/read", json={"entities": entities})
+        assert [row["x"] for row in answer.json()["rows"]] == [2], answer.text
+    assert "row 0 holds 'x'" in problem(client.post("/tables/g/t/read", json={"entities": [["x", 2]]}), 422)
