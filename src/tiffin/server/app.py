@@ -68,6 +68,7 @@ def routed(store: FeatureStore, options: ServerOptions) -> FastAPI:
     app.state.options = options
     app.state.threads = anyio.CapacityLimiter(_THREADS)
     app.state.answers = MemoryCache[Whole](max_bytes=_KEPT_BYTES, max_entries=_KEPT_ANSWERS)
+    app.state.routes = [route for router in ROUTERS for route in router.routes]
     for router in ROUTERS:
         app.include_router(router)
     add_pages(app)

@@ -116,17 +116,18 @@ async def unknown_route(request: Request, error: HTTPException) -> Response:
     if error.status_code == 404:
         raise UnknownRoute("there is nothing at this address", hint="/docs lists what there is") from error
     if error.status_code == 405:
-        allowed = _methods(request)
+        told = (error.headers or {}).get("Allow", "").split(", ")
+        allowed = sorted({*_methods(request), *told} - {""})
         raise MethodNotAllowed(
             f"this address does not answer {request.method}", hint=f"it answers {', '.join(allowed)}", allowed=allowed
         ) from error
     raise InvalidInputError(str(error.detail)) from error
 
 
-def _methods(request: Request) -> list[str]:
-    """List the methods that an address answers: several routes may share it."""
-    routes = [route for route in request.app.routes if route.matches(request.scope)[0] is not Match.NONE]
-    return sorted({method for route in routes for method in getattr(route, "methods", None) or ()})
+def _methods(request: Request) -> set[str]:
+    """List the methods that an address answers: several routes may share it, and the router tells of one."""
+    routes = [route for route in request.app.state.routes if route.matches(request.scope)[0] is not Match.NONE]
+    return {method for route in routes for method in route.methods}
 
 
 async def invalid_parameter(_request: Request, error: RequestValidationError) -> Response:
