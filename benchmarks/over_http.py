@@ -142,7 +142,7 @@ def _save(path: Path) -> None:
 def _online(url: str, path: Path, rounds: int, seconds: int) -> Iterator[Result]:
     one, hundred = (_asks(f"{url}/online", count) for count in (1, 100))
     with _served(path, len(one.once())) as static_url, _feast() as feast_url:
-        asks = {"static": Ask(static_url), "one": one, "hundred": hundred}
+        asks = {"static": Ask(static_url, one.body), "one": one, "hundred": hundred}
         if feast_url:
             asks |= {f"feast {name}": _asks_feast(feast_url, count) for name, count in (("one", 1), ("hundred", 100))}
         # In turns, so that a noisy machine disturbs all alike.

@@ -5,10 +5,16 @@ from __future__ import annotations
 import asyncio
 import datetime as dt
 import math
+import re
+import socket
+import socketserver
+import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import numpy as np
 import pandas as pd
@@ -19,10 +25,12 @@ from pandas.testing import assert_frame_equal as assert_pandas_equal
 from polars.testing import assert_frame_equal
 
 import tiffin
-from conformance.stores import Store, served
+from served import served
 from tiffin import errors
 from tiffin.frames import FeatureFrame
 from unit.frames.dtype_cases import POLARS
+
+Store = tiffin.FeatureStore | tiffin.FeatureStoreClient
 
 UTC = dt.UTC
 NOW = dt.datetime.now(UTC).replace(microsecond=123_456)
@@ -32,8 +40,8 @@ HERE, HTTP = "here", "http"
 
 @pytest.fixture(scope="module")
 def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    with served(tmp_path_factory.mktemp("served") / "store") as address:
-        yield address
+    with served(tmp_path_factory.mktemp("served") / "store") as server:
+        yield server.url
 
 
 @pytest.fixture(scope="module", params=[HERE, HTTP])
@@ -615,6 +623,54 @@ def test_the_async_client_does_the_same(url, group):
     asyncio.run(use())
 
 
+def message_from(connection: socket.socket) -> bytes:
+    """Receive a whole request or answer; nothing if the other side has closed."""
+    message = b""
+    while piece := connection.recv(1 << 20):
+        message += piece
+        head, ended, body = message.partition(b"\r\n\r\n")
+        length = re.search(rb"content-length: (\d+)", head.lower())
+        if ended and len(body) == int(length[1] if length else 0):
+            return message
+    return b""
+
+
+@contextmanager
+def loses_answers(url: str, how_many: int) -> Iterator[str]:
+    """Pass requests on to a server; its first answers are lost on the way."""
+    far = urlsplit(url)
+    lost = iter(range(how_many))
+
+    class Relay(socketserver.BaseRequestHandler):
+        def handle(self) -> None:
+            with socket.create_connection((far.hostname, far.port)) as server:
+                while asked := message_from(self.request):
+                    server.sendall(asked)
+                    answer = message_from(server)
+                    if next(lost, None) is not None:
+                        return
+                    self.request.sendall(answer)
+
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Relay) as relay:
+        relay.daemon_threads, relay.block_on_close = True, False
+        threading.Thread(target=relay.serve_forever, args=(0.01,), daemon=True).start()
+        try:
+            yield f"http://127.0.0.1:{relay.server_address[1]}"
+        finally:
+            relay.shutdown()
+
+
+def test_a_save_whose_answer_is_lost_lands_once(url, group):
+    with loses_answers(url, 2) as relay, tiffin.connect(relay) as store:
+        commit = store.save(f"{group}/t", [{"k": 1}], entity="k", mode="append")
+    with tiffin.connect(url) as store:
+        assert (commit.version, commit.rows) == (0, 1)
+        assert store.history(f"{group}/t") == [commit]
+        with loses_answers(url, 1) as relay, tiffin.connect(relay) as lossy:
+            pushed = lossy.push(f"{group}/t", [{"k": 2}])
+        assert (pushed.version, len(store.history(f"{group}/t"))) == (1, 2)
+
+
 # The guides' client
 
 
@@ -631,3 +687,11 @@ def test_the_guides_client(url, group):
         info = client.get_feature_info(group, "t")["storage_info"]
         assert info["row_count"] == 2
         failure(errors.TableNotFound, lambda: client.get_feature(group, "nope"))
+
+
+def test_what_the_document_says_is_so(url):
+    document = Path(__file__).parents[2] / "docs" / "client.md"
+    names: dict[str, Any] = {}
+    for block in re.findall(r"^```py\n(.*?)^```", document.read_text(), re.MULTILINE | re.DOTALL):
+        exec(compile(block.replace("http://127.0.0.1:8001", url), str(document), "exec"), names)
+    assert names["commit"].online_version == 0

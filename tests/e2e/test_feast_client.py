@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 import tiffin
-from conformance.stores import served
 from feast_environment import python
+from served import served
 
 pytestmark = pytest.mark.slow
 
@@ -44,8 +44,8 @@ def store(tmp_path_factory) -> tiffin.FeatureStore:
 def said(store, tmp_path_factory) -> dict:
     """What the client was told, and wrote."""
     folder = tmp_path_factory.mktemp("client")
-    with served(store.path) as url:
-        return json.loads(python(SCRIPT, url, folder, cwd=folder).splitlines()[-1])
+    with served(store.path) as server:
+        return json.loads(python(SCRIPT, server.url, folder, cwd=folder).splitlines()[-1])
 
 
 DRIVERS = {"driver_id": [1, 2, 3, 99]}

@@ -140,6 +140,42 @@ def test_historical_features_are_feasts_before_and_after_the_round_trip(template
         check_same(ours, pl.read_parquet(answer).sort("row"), names)
 
 
+def test_every_type_comes_back_from_feast_as_it_was_saved(tmp_path):
+    start = datetime(2024, 5, 1, tzinfo=UTC)
+    rows = {
+        "id": [1, 2],
+        "at": [start, start],
+        "flag": [True, None],
+        "data": [b"a", None],
+        "when": [start, None],
+        "words": [["a"], []],
+        "times": [[start], []],
+        "nested": [[[1, 2], [3]], []],
+        "records": [[{"a": 1}], []],
+        "record": [{"a": 1.5, "b": ["x"]}, {"a": None, "b": None}],
+        "small": pl.Series([1.5, None], dtype=pl.Float32),
+        "whole": [1, None],
+        "tags": pl.Series([[{"key": "a", "value": "b"}], []]).cast(pl.Map(pl.String(), pl.String())),
+    }
+    store = tiffin.FeatureStore(tmp_path / "store", disk_cache_bytes=0)
+    store.save("g/wide", pl.DataFrame(rows), entity="id", timestamp="at")
+    assert not export_repository(store, tmp_path / "out").left_out
+    feast("apply", cwd=tmp_path / "out")
+    names = [*rows][2:]
+    spine = pl.DataFrame({"row": [0, 1], "id": [1, 2], "event_timestamp": [start + timedelta(hours=1)] * 2})
+    spine.write_parquet(tmp_path / "spine")
+    features = [f"wide:{name}" for name in names]
+    jobs = [[str(tmp_path / "out"), str(tmp_path / "spine"), str(tmp_path / "answer"), features]]
+    (tmp_path / "jobs.json").write_text(json.dumps(jobs))
+    python(SCRIPT, tmp_path / "jobs.json", cwd=tmp_path)
+    theirs = pl.read_parquet(tmp_path / "answer").sort("row")
+    ours = store.read("g/wide").to_polars()
+    for name in names[:-1]:
+        assert_frame_equal(ours.select(name), theirs.select(pl.col(name).cast(ours.schema[name])))
+    # pandas has maps as lists of pairs.
+    assert [dict(pairs) for pairs in theirs["tags"].to_list()] == [{"a": "b"}, {}]
+
+
 def test_the_export_comes_back_as_it_was(store, exported, tmp_path):
     again = tiffin.FeatureStore(tmp_path / "again", disk_cache_bytes=0)
     import_repository(again, exported, group="made")
@@ -152,6 +188,7 @@ def test_the_export_comes_back_as_it_was(store, exported, tmp_path):
     ]
 
 
+@pytest.mark.parametrize("template", ["local"], indirect=True)
 def test_feast_serves_the_export_from_its_own_online_store(store, exported):
     feast("materialize-incremental", "2100-01-01T00:00:00", cwd=exported)
     with sqlite3.connect(exported / "data" / "online_store.db") as index:
@@ -161,6 +198,7 @@ def test_feast_serves_the_export_from_its_own_online_store(store, exported):
     assert all(counts[f"made_{table.partition('/')[2]}"] for table in tables_with_rows(store))
 
 
+@pytest.mark.parametrize("template", ["local"], indirect=True)
 def test_an_export_for_a_server_is_taken_over_too(store, tmp_path):
     export_repository(store, tmp_path / "remote", online_url="http://127.0.0.1:8001")
     feast("apply", cwd=tmp_path / "remote")

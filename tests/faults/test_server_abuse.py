@@ -22,13 +22,14 @@ import pytest
 import tiffin
 from served import Served, read_answer, served, wait_until
 
-HEAD_S = 1
+HEAD_S = 0.5
+STALL_S = 1.5
 FILES = 1024
 PER_ADDRESS = 64
 BODY_BYTES = 1 << 20
 LIMITS = {
     "head_s": HEAD_S,
-    "stall_s": HEAD_S,
+    "stall_s": STALL_S,
     "bytes_per_s": 100_000,
     "idle_s": 2,
     "body_bytes": BODY_BYTES,
@@ -36,6 +37,7 @@ LIMITS = {
     "connections_per_address": PER_ADDRESS,
     "connections": 400,
 }
+SIEGE_S = 5
 GOOD, EVIL = "127.0.0.1", "127.0.0.2"
 
 
@@ -45,8 +47,9 @@ def server(tmp_path_factory) -> Iterator[Served]:
     with tiffin.FeatureStore(folder) as store:
         rows = pl.select(user_id=pl.int_range(200_000), text=pl.lit("many letters " * 8))
         store.save("user/texts", rows, entity="user_id")
-    with served(folder, limits=LIMITS, files=FILES) as server:
+    with served(folder, limits=LIMITS, files=FILES, errors=folder / "errors.txt") as server:
         yield server
+        assert (folder / "errors.txt").read_text() == "", "whoever can fill the log can fill the disk"
 
 
 @pytest.fixture(autouse=True)
@@ -140,6 +143,15 @@ def test_clients_that_send_all_before_they_read_see_why_it_was_too_large(server)
     assert answer.json()["code"] == "too_large"
 
 
+def test_hanging_up_is_no_failure_of_the_server(server):
+    body = request("/tables/user/more", "Content-Type: text/csv", "Content-Length: 900", method="POST") + b"a,b"
+    for data in (body, body[:-20], request("/features/user/texts?limit=100000")):
+        for _ in range(5):
+            with server.connect() as connection:
+                connection.sendall(data)
+    wait_until(lambda: in_flight(server) <= 1)
+
+
 def test_a_body_without_end_is_cut_off(server):
     piece = b"10000\r\n" + b"a" * 0x10000 + b"\r\n"
     with server.connect() as connection:
@@ -160,45 +172,45 @@ def test_answers_cannot_be_split_by_what_is_asked(server):
 # Who is slow
 
 
-@pytest.mark.parametrize("head", [b"", b"G", b"GET /health HTTP/1.1\r\nHost: local", b"\r\n"])
-def test_who_does_not_finish_the_head_of_a_request_is_hung_up_on(server, head):
-    with server.connect() as connection:
-        connection.sendall(head)
+BEGINNINGS = {
+    b"": 0,
+    b"\r\n": 0,
+    b"GET": 408,
+    b"GET /health HTTP/1.1\r\nHost: local": 408,
+    request("/tables/a/b", "Content-Length: 1000", "Content-Type: text/csv", method="POST"): 408,
+    request("/tables/a/b", "Transfer-Encoding: chunked", "Content-Type: text/csv", method="POST"): 408,
+}
+"""What a request may begin with, and the status that ends the wait for more; 0: it is just closed."""
+
+
+@pytest.mark.parametrize("does_trickle", [False, True])
+def test_who_does_not_finish_a_request_is_hung_up_on_and_a_letter_now_and_then_buys_no_time(server, does_trickle):
+    with contextlib.ExitStack() as stack:
+        opened = {stack.enter_context(server.connect()): begin for begin in BEGINNINGS}
+        for connection, begin in opened.items():
+            connection.sendall(begin)
         began = time.monotonic()
-        status, _ = read_answer(connection)
-        assert time.monotonic() - began < HEAD_S + 3
-        assert status == (408 if head.strip() else 0)
+        statuses = {}
+        while opened:
+            assert time.monotonic() - began < STALL_S + 3
+            for connection in select.select(list(opened), [], [], 0.1)[0]:
+                statuses[opened.pop(connection)] = read_answer(connection)[0]
+            if does_trickle:
+                trickle(opened)
+    # Who goes on sending when the answer is on its way may lose it: TCP is like that.
+    assert all(statuses[begin] in {status, 0 if does_trickle else status} for begin, status in BEGINNINGS.items())
 
 
-@pytest.mark.parametrize(
-    ("begin", "status"),
-    [
-        (b"GET /health HTTP/1.1\r\nX: ", 408),
-        (b"", 0),
-        (request("/tables/a/b", "Content-Length: 1000", "Content-Type: text/csv", method="POST"), 408),
-        (request("/tables/a/b", "Transfer-Encoding: chunked", "Content-Type: text/csv", method="POST"), 408),
-    ],
-)
-def test_a_letter_now_and_then_buys_no_time(server, begin, status):
-    with server.connect() as connection:
-        connection.sendall(begin)
-        began = time.monotonic()
-        letter = b"1\r\na\r\n" if b"chunked" in begin else b"a" if begin else b"\r\n"
-        assert trickled(connection, letter) == status
-        assert time.monotonic() - began < HEAD_S + 3
-
-
-def trickled(connection: socket.socket, letter: bytes) -> int:
-    """Send a little every tenth of a second until the server has had enough; the status that it answered."""
-    for _ in range(100):
-        readable, _, _ = select.select([connection], [], [], 0.1)
-        if readable:
-            return read_answer(connection)[0]
+def trickle(opened: dict[socket.socket, bytes]) -> None:
+    for connection, begin in opened.items():
+        if begin == b"GET":
+            continue
+        letter = b"1\r\na\r\n" if b"chunked" in begin else b"a" if b"/" in begin else b"\r\n"
         with contextlib.suppress(ConnectionError):
             connection.sendall(letter)
-    pytest.fail("it was never hung up on")
 
 
+@pytest.mark.slow
 def test_a_slow_body_that_keeps_the_pace_is_taken(server):
     rows = b'{"rows": [' + b" " * 300_000 + b'{"a": 1}]}'
     with server.connect() as connection:
@@ -214,7 +226,7 @@ def test_a_slow_body_that_keeps_the_pace_is_taken(server):
 @pytest.mark.parametrize("is_last", [True, False])
 def test_who_does_not_fetch_an_answer_is_hung_up_on(server, is_last):
     with slow_reader(server, "Connection: close" if is_last else "Accept: */*") as connection:
-        wait_until(lambda: is_dead(connection), HEAD_S * 10 + 10)
+        wait_until(lambda: is_dead(connection), STALL_S + 20)
 
 
 @contextlib.contextmanager
@@ -234,6 +246,7 @@ def is_dead(connection: socket.socket) -> bool:
     return state in {7, 8}  # TCP_CLOSE, TCP_CLOSE_WAIT
 
 
+@pytest.mark.slow
 def test_a_slow_reader_that_keeps_the_pace_gets_all(server):
     with server.connect() as connection:
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65_536)
@@ -248,11 +261,14 @@ def test_a_slow_reader_that_keeps_the_pace_gets_all(server):
     assert len(answer) > len(body)
 
 
+@pytest.mark.slow
 def test_an_idle_connection_is_closed_but_a_busy_one_is_kept(server):
     with server.connect() as connection:
         for _ in range(3):
             connection.sendall(request())
-            assert b"200 OK" in connection.recv(65_536)
+            answer = b""
+            while not answer.endswith(b"}"):
+                answer += connection.recv(65_536)
         began = time.monotonic()
         assert connection.recv(1) == b""
         assert 1 < time.monotonic() - began < 5
@@ -325,11 +341,11 @@ def test_two_thousand_half_open_connections_keep_nobody_out(server, figure, sour
 def test_ten_thousand_connections_that_trickle_keep_nobody_out_and_fill_no_memory(server, figure):
     process = psutil.Process(server.process.pid)
     before = process.memory_info().rss
-    children = [EVIL, "127.0.0.3", "127.0.0.4", "127.0.0.5"]
 
     def attack() -> None:
-        for number in range(20):
-            close(flood(server, children[number % len(children)], 500))
+        with contextlib.ExitStack() as stack:
+            for number in range(20):
+                stack.callback(close, flood(server, f"127.0.0.{2 + number % 8}", 500))
 
     slow, refused = besieged(server, attack, figure)
     assert refused == 0
@@ -366,17 +382,23 @@ def test_slow_bodies_keep_nobody_out(server, figure):
                 connection = stack.enter_context(server.connect(f"127.0.0.{2 + number % 8}"))
                 with contextlib.suppress(ConnectionError):
                     connection.sendall(head + b"a")
-            time.sleep(HEAD_S + 1)
+            time.sleep(STALL_S + 1)
 
     _, refused = besieged(server, attack, figure)
     assert refused == 0
 
 
 def besieged(server: Served, attack: Callable[[], None], note: Callable[[str], None]) -> tuple[float, int]:
-    """Ask for /health on new connections while something else goes on; the 99th percentile of the
+    """Ask for /health on new connections while an attack goes on, again and again; the 99th percentile of the
     seconds that each took, and how many failed."""
     took, failed = [], 0
-    besieger = threading.Thread(target=attack, daemon=True)
+    end = time.monotonic() + SIEGE_S
+
+    def besiege() -> None:
+        while time.monotonic() < end:
+            attack()
+
+    besieger = threading.Thread(target=besiege, daemon=True)
     besieger.start()
     while besieger.is_alive():
         began = time.monotonic()

@@ -3,7 +3,7 @@
 ::
 
     app          the program: global options, all commands
-    tables, rows, versions, training, training_sets, services, serving, online, serve, keys, upkeep, movies
+    tables, rows, versions, training, training_sets, services, serving, online, serve, keys, feast, upkeep, movies
                  the commands, by what they are about
     run          one run of a command: its store, its answer, how it ends
     options      options and arguments that several commands have

@@ -9,7 +9,7 @@
     options      where the server is, who asks, how much patience there is
     exchange     requests and answers as bytes, and what becomes of them
     attempts     whether and when a call is sent again
-    pooled       sending calls from any thread (urllib3)
+    pooled       sending calls from any thread (the standard library)
     concurrent   sending many at once on an event loop (aiohttp)
     clients      both clients, from all of these
 """

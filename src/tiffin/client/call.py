@@ -91,9 +91,8 @@ def get(path: str, kind: type[T], query: Mapping[str, Any] | None = None) -> Cal
 
 
 def post(path: str, decode: Callable[[bytes], T], asked: Mapping[str, Any], **about: Any) -> Call[T]:
-    """Describe a request whose question is JSON; what is None is left out."""
-    said = {name: value for name, value in asked.items() if value is not None}
-    return Call(method="POST", path=path, decode=decode, body=to_json(said), **about)
+    """Describe a request whose question is JSON."""
+    return Call(method="POST", path=path, decode=decode, body=to_json(asked), **about)
 
 
 def once() -> dict[str, str]:

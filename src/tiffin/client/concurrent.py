@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from tiffin.client.attempts import Attempts
 from tiffin.client.call import Call
-from tiffin.client.exchange import Answer, Broken, Outcome, Request, missing, settle, written
+from tiffin.client.exchange import Answer, Broken, Outcome, Request, settle, written
 from tiffin.client.options import ClientOptions
+from tiffin.errors import MissingDependency
 from tiffin.frames import FeatureFrame
 
 if TYPE_CHECKING:
@@ -103,7 +104,9 @@ def _open(options: ClientOptions) -> aiohttp.ClientSession:
     try:
         import aiohttp  # noqa: PLC0415 - whoever asks nothing needs no library
     except ImportError as error:
-        raise missing("aiohttp") from error
+        raise MissingDependency(
+            "the async client needs the library aiohttp, which is not installed", hint="pip install 'tiffin[client]'"
+        ) from error
     tls: dict[str, Any] = {}
     if options.url.startswith("https:"):
         tls["ssl"] = ssl.create_default_context(cafile=options.ca_file)

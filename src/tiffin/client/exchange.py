@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from functools import cache
+from importlib.util import find_spec
 from typing import NamedTuple, Protocol, TypeVar
 
 import msgspec
 
 from tiffin.client.call import Call
 from tiffin.client.options import ClientOptions
-from tiffin.errors import MissingDependency, OutcomeUnknown, TiffinError, TimedOut, Unreachable
+from tiffin.errors import OutcomeUnknown, TiffinError, TimedOut, Unreachable
 from tiffin.frames import FeatureFrame
 from tiffin.version import __version__
 from tiffin.wire import Problem, to_error, to_stream
@@ -69,7 +71,7 @@ def written(call: Call[T], options: ClientOptions) -> Request:
         How the server is reached.
     """
     headers = {"Accept": call.accept, "User-Agent": f"tiffin/{__version__}", **call.headers}
-    headers["Accept-Encoding"] = "identity" if options.is_local else "zstd, identity;q=0.5"
+    headers["Accept-Encoding"] = "identity" if options.is_local or not _has_zstd() else "zstd, identity;q=0.5"
     if options.key is not None:
         headers["Authorization"] = f"Bearer {options.key}"
     body = call.body
@@ -79,7 +81,7 @@ def written(call: Call[T], options: ClientOptions) -> Request:
     elif body is not None:
         headers["Content-Type"] = JSON
     least = _WORTH_COMPRESSING_LOCALLY_BYTES if options.is_local else _WORTH_COMPRESSING_BYTES
-    if body is not None and len(body) >= least:
+    if body is not None and len(body) >= least and _has_zstd():
         headers["Content-Encoding"] = "zstd"
         body = _compressed(body)
     return Request(call.method, call.path, headers, body)
@@ -141,11 +143,14 @@ def _no_tiffin(answer: Answer, options: ClientOptions) -> TiffinError:
     )
 
 
+@cache
+def _has_zstd() -> bool:
+    return find_spec("zstandard") is not None
+
+
 def _compressed(body: bytes) -> bytes:
-    try:
-        import zstandard  # noqa: PLC0415 - small bodies do without
-    except ImportError as error:
-        raise missing("zstandard") from error
+    import zstandard  # noqa: PLC0415 - small bodies do without
+
     return zstandard.ZstdCompressor(level=1).compress(body)
 
 
@@ -155,10 +160,3 @@ def _plain(answer: Answer) -> bytes:
     import zstandard  # noqa: PLC0415 - servers on other machines only
 
     return zstandard.ZstdDecompressor().decompressobj().decompress(answer.body)
-
-
-def missing(library: str) -> MissingDependency:
-    """Return the error that says a library is not there."""
-    return MissingDependency(
-        f"the client needs the library {library}, which is not installed", hint="pip install 'tiffin[client]'"
-    )

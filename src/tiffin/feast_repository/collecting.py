@@ -63,7 +63,7 @@ _LOST = ("tags", "owner", "org", "logging_config")
 class _Collection:
     """Sorts what was read into views, services, and what is left out."""
 
-    def __init__(self, root: Path, objects: list[Made], strays: list[Made]) -> None:
+    def __init__(self, root: Path, objects: list[Made], strays: list[tuple[Made, str]]) -> None:
         self._root = root
         self._objects = objects
         self._strays = strays
@@ -81,9 +81,8 @@ class _Collection:
                 self._attempt(made, self._service)
             elif made.kind in _WHY:
                 self._leave_out(made.label, made.place, _WHY[made.kind])
-        for made in self._strays:
-            why = "it stands in a function, class or loop, which would have to be run: define it at the top of the file"
-            self._leave_out(made.label, made.place, why)
+        for made, why in self._strays:
+            self._leave_out(made.label, made.place, f"{why}: define it at the top of the file, by a plain name")
         views = [*self._views.values()]
         _check_unique("feature views", views)
         _check_unique("feature services", self._services)

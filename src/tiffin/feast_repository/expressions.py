@@ -123,7 +123,12 @@ class Expressions:
         for names in (self._local, self._names):
             if node.id in names:
                 return names[node.id]
-        return Outside(node.id) if node.id in _BUILTINS else self._unknown(node, "is not defined in this file")
+        if node.id in _BUILTINS:
+            return Outside(node.id)
+        everything = self._names.get("*")
+        if isinstance(everything, Outside):
+            return Outside(f"{everything.path}.{node.id}")
+        return self._unknown(node, "is not defined in this file")
 
     def _list(self, node: ast.List | ast.Tuple | ast.Set) -> Value:
         return self._items(node.elts)

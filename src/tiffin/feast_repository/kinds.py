@@ -142,12 +142,10 @@ def fitted(column: pl.Series, kind: Kind) -> pl.Series | None:
     target = _dtype(kind)
     if target is None or not _is_kin(column.dtype, target):
         return None
-    try:
-        made = column.cast(target)
-        if made.cast(column.dtype).eq_missing(column).all():
-            return made
-    except pl.exceptions.PolarsError:
-        pass
+    # Not strict: what does not fit becomes null, which differs; strict casts of nested columns may panic.
+    made = column.cast(target, strict=False)
+    if made.cast(column.dtype, strict=False).eq_missing(column).all():
+        return made
     return column if _stays(column.dtype, target) else None
 
 
@@ -162,7 +160,7 @@ def kind_for(dtype: pl.DataType) -> Kind | None:
     match dtype:
         case pl.List() | pl.Array():
             inner = kind_for(_instance(dtype.inner))
-            return Kind("Array", (inner,)) if inner and inner.name not in {"Map", "UnixTimestamp"} else None
+            return Kind("Array", (inner,)) if inner else None
         case pl.Struct():
             parts = [kind_for(_instance(field.dtype)) for field in dtype.fields]
             names = tuple(field.name for field in dtype.fields)
@@ -261,6 +259,12 @@ def _stays(dtype: pl.DataType, target: pl.DataType) -> bool:
     """Tell whether values too precise for a type are of its kind all the same."""
     if isinstance(dtype, pl.List | pl.Array) and isinstance(target, pl.List):
         return _stays(_instance(dtype.inner), _instance(target.inner))
+    if isinstance(dtype, pl.Struct) and isinstance(target, pl.Struct):
+        pairs = [
+            (_instance(one.dtype), _instance(other.dtype))
+            for one, other in zip(dtype.fields, target.fields, strict=True)
+        ]
+        return all(one == other or _stays(one, other) for one, other in pairs)
     return dtype.is_numeric() and (target.is_float() or (target.is_integer() and dtype.is_integer()))
 
 

@@ -36,13 +36,13 @@ class Reader:
 
     Attributes
     ----------
-    strays : list of Made
-        Definitions in places that are not followed, such as functions and loops.
+    strays : list of (Made, str)
+        Definitions that are not followed, and why.
     """
 
     def __init__(self, root: Path) -> None:
         self.root = root
-        self.strays: list[Made] = []
+        self.strays: list[tuple[Made, str]] = []
         self._modules: dict[Path, Module] = {}
 
     def read(self, path: Path) -> Module:
@@ -94,7 +94,7 @@ def _parse(path: Path, file: str) -> ast.Module:
             warnings.simplefilter("ignore", SyntaxWarning)
             return ast.parse(text, file)
     except (SyntaxError, ValueError, MemoryError) as error:
-        line = f":{error.lineno}" if isinstance(error, SyntaxError) else ""
+        line = f":{error.lineno}" if isinstance(error, SyntaxError) and error.lineno else ""
         raise InvalidInputError(
             f"{file}{line} cannot be read as Python: {error.args[0] if error.args else 'it is too deeply nested'}",
             hint="correct it, or name the file in .feastignore",
@@ -155,7 +155,16 @@ class _Run:
 
     def _value(self, node: ast.expr) -> Value:
         value = self._expressions.value(node)
-        self._note_strays(node, only_inside=(ast.Lambda,))
+        for part in ast.walk(node):
+            if isinstance(part, ast.Lambda):
+                self._note_strays(part)
+            elif isinstance(part, ast.NamedExpr):
+                self._give_up(part.target, "is assigned within an expression")
+            elif isinstance(part, ast.Call):
+                for name in _changed_by_call(part, self._names):
+                    _spoil(self._names.get(name), Unknown(self._place(part), f"{name} is changed by a call"))
+        if isinstance(value, Unknown) and isinstance(node, ast.Call) and _kind(node) in DEFINITIONS:
+            self._reader.strays.append((_stray(node, self._place(node)), value.why))
         return value
 
     def _place(self, node: ast.stmt | ast.expr | ast.excepthandler) -> Place:
@@ -172,6 +181,8 @@ class _Run:
                     self._bind(part, each)
             case _:
                 self._give_up(target, "is assigned in a way that is not followed")
+                if isinstance(value, Made) and value.kind in DEFINITIONS:
+                    self._reader.strays.append((value, "it is not assigned to a plain name"))
 
     def _function(self, node: ast.FunctionDef | ast.AsyncFunctionDef) -> None:
         """Bind a function; a decorator of Feast makes a definition of it."""
@@ -210,15 +221,12 @@ class _Run:
                 _spoil(self._names.get(name), Unknown(self._place(node), f"{name} {why}"))
         self._note_strays(node)
 
-    def _note_strays(self, node: ast.AST, only_inside: tuple[type[ast.AST], ...] = ()) -> None:
+    def _note_strays(self, node: ast.AST) -> None:
         """Remember definitions that stand where nothing is followed."""
-        roots = [part for part in ast.walk(node) if isinstance(part, only_inside)] if only_inside else [node]
-        for call in (part for root in roots for part in ast.walk(root) if isinstance(part, ast.Call)):
-            kind = call.func.attr if isinstance(call.func, ast.Attribute) else getattr(call.func, "id", "")
-            if kind in DEFINITIONS:
-                named = {word.arg: word.value.value for word in call.keywords if isinstance(word.value, ast.Constant)}
-                name = {"name": named["name"]} if "name" in named else {}
-                self._reader.strays.append(Made(kind, self._place(call), named=name))
+        for call in ast.walk(node):
+            if isinstance(call, ast.Call) and _kind(call) in DEFINITIONS:
+                why = "it stands in a function, class, loop or condition, which would have to be run"
+                self._reader.strays.append((_stray(call, self._place(call)), why))
 
     def _import(self, node: ast.Import) -> None:
         for alias in node.names:
@@ -238,16 +246,21 @@ class _Run:
         if node.level:
             folder = self._path.parents[node.level - 1] if node.level <= len(self._path.parents) else folder
         for alias in node.names:
-            value = self._imported(parts, alias.name, folder, node)
-            if isinstance(value, dict):
-                self._names.update(value)
+            if alias.name == "*":
+                self._import_all(parts, folder)
             else:
-                self._names[alias.asname or alias.name] = value
+                self._names[alias.asname or alias.name] = self._imported(parts, alias.name, folder, node)
+
+    def _import_all(self, parts: list[str], folder: Path) -> None:
+        module = self._module_at(parts, folder)
+        if module is not None:
+            self._names.update({name: value for name, value in module.names.items() if not name.startswith("_")})
+        elif parts[:1] == ["feast"]:
+            # A name that the file does not define is taken for one of Feast's then.
+            self._names["*"] = Outside(".".join(parts))
 
     def _imported(self, parts: list[str], name: str, folder: Path, node: ast.ImportFrom) -> Value:
         module = self._module_at(parts, folder)
-        if module is not None and name == "*":
-            return {key: value for key, value in module.names.items() if not key.startswith("_")}
         if module is not None and name in module.names:
             return module.names[name]
         submodule = self._module_at([*parts, name], folder)
@@ -284,6 +297,34 @@ _WHY: dict[type[ast.stmt], str] = {
     ast.ClassDef: "is a class of the repository",
     ast.Delete: "is deleted",
 }
+
+
+_MUTATORS = {
+    "append", "clear", "extend", "insert", "pop", "popitem", "remove", "reverse", "setdefault", "sort", "update",
+}  # fmt: skip
+"""Methods that change a list or dict."""
+
+
+def _kind(call: ast.Call) -> str:
+    """Name what is called, without where it is from."""
+    return call.func.attr if isinstance(call.func, ast.Attribute) else getattr(call.func, "id", "")
+
+
+def _stray(call: ast.Call, place: Place) -> Made:
+    """Tell a definition by its name, as far as it is written there."""
+    named = {word.arg: word.value.value for word in call.keywords if isinstance(word.value, ast.Constant)}
+    return Made(_kind(call), place, named={"name": named["name"]} if "name" in named else {})
+
+
+def _changed_by_call(call: ast.Call, names: Mapping[str, Value]) -> list[str]:
+    """Name the lists and dicts that a call within an expression may change."""
+    found: list[str | None] = []
+    match call.func:
+        case ast.Attribute(value=owner, attr=method) if method in _MUTATORS:
+            found = [_root(owner)]
+        case ast.Name(id=name) if isinstance(names.get(name), Function):
+            found = [*map(_root, call.args)]
+    return [name for name in found if name is not None]
 
 
 def _set_by(node: ast.AST) -> list[str]:

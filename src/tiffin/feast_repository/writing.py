@@ -10,7 +10,7 @@ from datetime import timedelta
 
 from tiffin.feast_repository.kinds import Kind
 
-_VALUE_TYPES = {"Bool": "BOOL", "Bytes": "BYTES", "Int64": "INT64", "String": "STRING"}
+_VALUE_TYPES = {"Bytes": "BYTES", "Int64": "INT64", "String": "STRING"}
 """Feast's names for the types of keys, where they are not those of other values."""
 
 KEY_KINDS = frozenset(_VALUE_TYPES)

@@ -11,6 +11,7 @@ import msgspec
 from starlette.responses import Response, StreamingResponse
 
 from tiffin.errors import TooLarge
+from tiffin.frames import FeatureFrame
 from tiffin.server import json_rows
 from tiffin.server.compression import compress
 from tiffin.server.negotiation import choose_coding, choose_media, is_known
@@ -19,7 +20,8 @@ from tiffin.wire import encode, to_csv, to_parquet, to_stream
 from tiffin.wire.media import ARROW, CSV, JSON, PARQUET
 
 if TYPE_CHECKING:
-    from tiffin.frames import FeatureFrame
+    import polars as pl
+
     from tiffin.server.call import Call
 
 FRAMES = (JSON, ARROW, PARQUET, CSV)
@@ -29,8 +31,25 @@ KEPT_BYTES = 1 << 20
 """Answers up to this size are made before they are sent, and kept; larger ones are sent as they are made."""
 
 _ENDINGS = {PARQUET: ".parquet", CSV: ".csv"}
+_CSV_ROWS = 65_536
 _TINY_BYTES = 1024
 """Answers below this size are not compressed: they fit into one packet anyway."""
+
+
+class Frame(msgspec.Struct, frozen=True, kw_only=True):
+    """Rows as JSON: times in ISO 8601, decimals as text, bytes in base64."""
+
+    columns: dict[str, str]
+    """Column to dtype."""
+    row_count: int
+    """Rows of this answer."""
+    total_rows: int | None
+    """Rows that there are where these came from."""
+    versions: dict[str, int]
+    """Table to the version that the rows came from."""
+    rows: list[dict[str, Any]]
+    lock: dict[str, Any] | None = None
+    """Of a training frame: what it takes to make it again."""
 
 
 class Rows(NamedTuple):
@@ -215,11 +234,18 @@ def plain_envelope(loaded: Rows) -> tuple[str, dict[str, Any]]:
     return "rows", around if frame.lock.recipe is None else {**around, "lock": frame.lock}
 
 
+def _csv(frame: pl.DataFrame) -> Iterator[bytes]:
+    names = to_csv(FeatureFrame(frame.clear()))
+    yield names
+    for start in range(0, frame.height, _CSV_ROWS):
+        yield to_csv(FeatureFrame(frame.slice(start, _CSV_ROWS)))[len(names) :]
+
+
 _WRITERS: dict[str, Callable[[Form, Rows], Iterator[bytes]]] = {
     JSON: _json,
     ARROW: lambda _, loaded: to_stream(loaded.frame, total_rows=loaded.total_rows),
     PARQUET: lambda _, loaded: iter([to_parquet(loaded.frame)]),
-    CSV: lambda _, loaded: iter([to_csv(loaded.frame)]),
+    CSV: lambda _, loaded: _csv(loaded.frame.to_polars()),
 }
 
 

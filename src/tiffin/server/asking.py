@@ -6,7 +6,8 @@ import asyncio
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from functools import partial
+from typing import TYPE_CHECKING, Any, NamedTuple, ParamSpec, TypeVar
 
 from tiffin.errors import TooLarge
 
@@ -18,10 +19,11 @@ if TYPE_CHECKING:
     from tiffin.serving import OnlineAnswer, OnlinePlan
     from tiffin.store import FeatureStore
 
+P = ParamSpec("P")
 T = TypeVar("T")
 Entities = list[dict[str, Any]] | dict[str, list[Any]]
 
-AT_ONCE = 200
+AT_ONCE = 250
 """Entities that are read and answered while other requests wait: handing them to a thread takes about as long."""
 
 _NEAR = (None, "lmdb")
@@ -72,27 +74,35 @@ async def ask(request: Request, question: Question, write: Callable[[OnlineAnswe
     caller: Caller = state["caller"]
     state["rows"] = count = _count(question.entities)
     _check(count, app.options.limits.entities)
-    features, full_feature_names = question.features, question.full_feature_names
-    plan = store.plans.known(features, full_feature_names=full_feature_names)
+    plan = store.plans.known(question.features, full_feature_names=question.full_feature_names)
     if plan is None:
-        caller.require("read")
-        # What they may not read is not looked into: errors would tell of it.
-        caller.require("read", await _in_thread(lambda: store.tables_of(features)))
-        plan = await _in_thread(lambda: store.plans.recall(features, full_feature_names=full_feature_names))
+        plan = await _prepared(store, caller, question)
     else:
         caller.require("read", plan.tables)
-    entities = _needed(question, plan)
+    entities = _needed(question, plan) if question.others_are_left_out else question.entities
     if count <= AT_ONCE and question.at is None and store.settings.online_index in _NEAR:
         answer = plan.glance(entities, from_json=True)
         if answer is not None:
             return write(answer)
-    return await _in_thread(lambda: write(plan.read(entities, at=question.at, from_json=True)))
+    return await _in_thread(_read, plan, entities, question.at, write)
+
+
+async def _prepared(store: FeatureStore, caller: Caller, question: Question) -> OnlinePlan:
+    """Make the plan, if the caller may read what it takes: errors would tell of what they may not."""
+    caller.require("read")
+    caller.require("read", await _in_thread(store.tables_of, question.features))
+    recall = partial(store.plans.recall, full_feature_names=question.full_feature_names)
+    return await _in_thread(recall, question.features)
+
+
+def _read(plan: OnlinePlan, entities: Entities, at: datetime | None, write: Callable[[OnlineAnswer], T]) -> T:
+    return write(plan.read(entities, at=at, from_json=True))
 
 
 def _needed(question: Question, plan: OnlinePlan) -> Entities:
     """Return the entities, without the columns that are to be left out."""
     entities = question.entities
-    if question.others_are_left_out and isinstance(entities, dict) and entities.keys() >= {*plan.entity}:
+    if isinstance(entities, dict) and entities.keys() >= {*plan.entity}:
         return {name: entities[name] for name in plan.entity}
     # If one is missing, what there is helps to say so.
     return entities
@@ -107,5 +117,5 @@ def _count(entities: Entities) -> int:
     return len(entities) if isinstance(entities, list) else max(map(len, entities.values()), default=0)
 
 
-async def _in_thread(work: Callable[[], T]) -> T:
-    return await asyncio.get_running_loop().run_in_executor(_THREADS, work)
+async def _in_thread(work: Callable[P, T], *args: P.args, **_none: P.kwargs) -> T:
+    return await asyncio.get_running_loop().run_in_executor(_THREADS, work, *args)

@@ -11,7 +11,7 @@ import anyio
 import msgspec
 from starlette.responses import Response
 
-from tiffin.errors import Forbidden, InvalidInputError
+from tiffin.errors import Forbidden, InvalidInputError, TooLarge
 from tiffin.schema.names import check_part
 from tiffin.server.status import Malformed, UnsupportedMedia
 from tiffin.wire import encode
@@ -201,19 +201,26 @@ class Call:
         Raises
         ------
         Malformed
-            It is not JSON, or nested too deeply.
+            It is not JSON.
+        TooLarge
+            It is nested too deeply.
         """
         try:
             values = msgspec.json.decode(data or b"{}")
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise Malformed(f"the body is not JSON: {error}", hint="send UTF-8 JSON") from error
-        except (RecursionError, ValueError) as error:
-            raise Malformed("the body is JSON that no value can be made of", hint="send less of it") from error
+        except ValueError as error:
+            raise Malformed(f"the body is JSON that no value can be made of: {error}", hint="correct it") from error
+        except RecursionError as error:
+            raise self._too_deep() from error
         if _is_deeper(values, self.limits.json_depth):
-            raise Malformed(
-                f"the body is JSON nested more than {self.limits.json_depth} deep", hint="send flatter values"
-            )
+            raise self._too_deep()
         return values
+
+    def _too_deep(self) -> TooLarge:
+        return TooLarge(
+            f"the body is JSON that is nested more than {self.limits.json_depth} deep", hint="send flatter values"
+        )
 
 
 def check_media(content_type: str, taken: Iterable[str]) -> str:

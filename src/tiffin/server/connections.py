@@ -46,8 +46,9 @@ class Connections:
     """
 
     def __init__(self, limits: Limits) -> None:
+        files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
         # The other half of the files is for the store.
-        self._most = min(limits.connections, resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 2)
+        self._most = limits.connections if files == resource.RLIM_INFINITY else min(limits.connections, files // 2)
         self._most_per_address = limits.connections_per_address
         # Dicts, because they keep the order in which connections came.
         self._open: dict[Connection, None] = {}

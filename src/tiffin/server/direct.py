@@ -19,15 +19,15 @@ from tiffin.server.status import Malformed, MethodNotAllowed
 from tiffin.wire.media import JSON
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Awaitable, Iterable
 
     from fastapi import APIRouter, FastAPI
-    from starlette.types import Receive, Scope, Send
+    from starlette.types import Message, Receive, Scope, Send
 
 T = TypeVar("T")
 
-_JSON = JSON.encode()
-_TYPE = (b"content-type", _JSON)
+
+_TYPE = (b"content-type", JSON.encode())
 
 
 class DirectRoute(APIRoute):
@@ -64,15 +64,14 @@ class Shortcut:
         routes = [route for router in routers for route in router.routes if isinstance(route, DirectRoute)]
         self._routes = {route.path: (route, Problems(route.handle)) for route in routes}
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         """Serve one request."""
         found = self._routes.get(scope["path"]) if scope["type"] == "http" else None
         if found is None:
-            await self._app(scope, receive, send)
-            return
+            return self._app(scope, receive, send)
         scope["app"] = self._app
         scope["route"], answered = found
-        await answered(scope, receive, send)
+        return answered(scope, receive, send)
 
 
 async def read_json(request: Request, decoder: msgspec.json.Decoder[T]) -> T:
@@ -94,10 +93,11 @@ async def read_json(request: Request, decoder: msgspec.json.Decoder[T]) -> T:
     InvalidInputError
         It is not what is asked for here; says where.
     """
-    sent_as = next((value for name, value in request.scope["headers"] if name == b"content-type"), b"")
-    if sent_as != _JSON:
-        check_media(sent_as.decode("latin-1"), [JSON])
-    data = await _body(request)
+    if _TYPE not in request.scope["headers"]:
+        check_media(request.headers.get("content-type", ""), [JSON])
+    message = await request.receive()
+    # Nearly always it comes as one piece.
+    data = await _rest(message, request.receive) if message.get("more_body") else _piece(message)
     try:
         return decoder.decode(data)
     except msgspec.ValidationError as error:
@@ -108,14 +108,16 @@ async def read_json(request: Request, decoder: msgspec.json.Decoder[T]) -> T:
         raise Malformed("the body is JSON that no value can be made of", hint="send less of it") from error
 
 
-async def _body(request: Request) -> bytes:
-    """Read a body, which nearly always comes as one piece."""
-    pieces: list[bytes] = []
-    more = True
-    while more:
-        message = await request.receive()
-        if message["type"] == "http.disconnect":
-            raise ClientDisconnect
-        pieces.append(message.get("body", b""))
-        more = message.get("more_body", False)
-    return b"".join(pieces) if len(pieces) > 1 else pieces[0]
+async def _rest(message: Message, receive: Receive) -> bytes:
+    pieces = [_piece(message)]
+    while message.get("more_body"):
+        message = await receive()
+        pieces.append(_piece(message))
+    return b"".join(pieces)
+
+
+def _piece(message: Message) -> bytes:
+    if message["type"] == "http.disconnect":
+        raise ClientDisconnect
+    piece: bytes = message.get("body", b"")
+    return piece

@@ -19,7 +19,7 @@ from tiffin.errors import InvalidInputError
 from tiffin.frames.texts import from_json
 from tiffin.server import json_values
 from tiffin.server.json_values import Convert
-from tiffin.server.online_format import Key, shown, written_times
+from tiffin.server.online_format import Key, all_present, shown, written_times
 from tiffin.server.parameters import Parameters, ReferenceText
 from tiffin.serving import OnlineAnswer, Shape
 from tiffin.tables.catalog import TableInfo
@@ -122,16 +122,16 @@ def write(answer: OnlineAnswer, asked: FeastQuestion) -> bytes:
     """
     columns = shown(answer, _converters(answer.shape))
     entity = answer.shape.intake.names
-    statuses: dict[str, Any] = dict.fromkeys(entity, ["PRESENT"] * len(answer))
-    times = dict.fromkeys(entity, written_times([0] * len(answer)))
+    statuses: dict[str, Any] = dict.fromkeys(columns, msgspec.Raw(all_present(len(answer))))
+    times = dict.fromkeys(entity, msgspec.Raw(written_times([0] * len(answer))))
     views = []
     groups: dict[str, str] = {}
     for taken in answer.by_table():
         group, _, name = taken.table.partition("/")
         views.append({"name": name, "version": taken.version})
-        groups |= dict.fromkeys(taken.statuses, group)
-        statuses |= taken.statuses
-        times |= dict.fromkeys(taken.statuses, written_times([time or 0 for time in taken.times]))
+        groups |= dict.fromkeys(taken.features, group)
+        statuses |= taken.missing
+        times |= dict.fromkeys(taken.features, msgspec.Raw(written_times([time or 0 for time in taken.times])))
     metadata: dict[str, Any] = {
         "feature_names": _names(list(columns), groups) if asked.full_feature_names else list(columns)
     }

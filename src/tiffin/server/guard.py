@@ -120,6 +120,7 @@ class Guard:
 
     def _enter(self, passage: Passage) -> None:
         self._under_way[passage] = None
+        self._metrics.in_flight += 1
         loop = asyncio.get_running_loop()
         if self._ticks_in is not loop:
             self._ticks_in = loop
@@ -180,6 +181,7 @@ class Guard:
     def _leave(self, passage: Passage) -> None:
         """Write down a request that has ended, and free what it took."""
         del self._under_way[passage]
+        self._metrics.in_flight -= 1
         # The task holds the passage: without this, each request would leave a circle to the garbage collector.
         passage.task = None
         if passage.body is not None:
@@ -203,7 +205,7 @@ class Guard:
                 break
             if not passage.status and not passage.is_overdue:
                 self._end(passage, loop)
-        self._metrics.refresh(len(self._under_way))
+        self._metrics.refresh()
         if self._under_way:
             loop.call_later(_TICK_S, self._tick, loop)
         else:

@@ -60,7 +60,9 @@ def _may_hold_nan(frame: pl.DataFrame) -> bool:
 
 def _shown(frame: pl.DataFrame) -> pl.DataFrame:
     """Give values a form that Polars writes as they are to be shown."""
-    changes = [_as_shown(pl.col(name), dtype).alias(name) for name, dtype in frame.schema.items() if _needs_change(dtype)]
+    changes = [
+        _as_shown(pl.col(name), dtype).alias(name) for name, dtype in frame.schema.items() if _needs_change(dtype)
+    ]
     return frame.with_columns(changes) if changes else frame
 
 

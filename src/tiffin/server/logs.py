@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tiffin.files import LOCAL, contained, make_folders
+from tiffin.files import LOCAL, contained, make_folders, translated
 
 if TYPE_CHECKING:
     from tiffin.server.options import ServerOptions
@@ -129,6 +129,11 @@ def journal_of(options: ServerOptions, store: Path) -> Journal:
         `access_log` and `audit_log`.
     store : Path
         The store's folder, in which the audit log lies unless it is named.
+
+    Raises
+    ------
+    StorageError
+        A file cannot be written to.
     """
     if not options.audit_log:
         make_folders(LOCAL, contained(store, "logs"))
@@ -137,7 +142,11 @@ def journal_of(options: ServerOptions, store: Path) -> Journal:
 
 
 def _lines(target: Path) -> Lines:
-    return Lines(None if str(target) == "-" else target)
+    if str(target) == "-":
+        return Lines(None)
+    with translated(target, doing="write to the log"):
+        LOCAL.append(target, b"")
+    return Lines(target)
 
 
 def _facts(passage: Passage) -> dict[str, object]:

@@ -41,6 +41,8 @@ class Metrics:
     """
 
     def __init__(self, store: FeatureStore | None = None) -> None:
+        self.in_flight = 0
+        """Requests under way in this process; the guard counts them."""
         self._store = store
         self._registry = CollectorRegistry()
         self._requests = Histogram(
@@ -77,7 +79,7 @@ class Metrics:
             registry=self._registry,
         )
         self._observers: dict[tuple[str, str, int], Callable[[float], None]] = {}
-        self._in_flight.set(0)
+        self.refresh()
 
     def observe(self, method: str, route: str, status: int, seconds: float) -> None:
         """Count a request.
@@ -110,15 +112,9 @@ class Metrics:
         """Count rows, or entities, of an answer."""
         self._rows.labels(route).inc(rows)
 
-    def refresh(self, in_flight: int) -> None:
-        """Write down what is not counted request by request; the guard calls this every second while it is busy.
-
-        Parameters
-        ----------
-        in_flight : int
-            Requests under way in this process.
-        """
-        self._in_flight.set(in_flight)
+    def refresh(self) -> None:
+        """Let others see what is not counted request by request; the guard calls this every second while it is busy."""
+        self._in_flight.set(self.in_flight)
         if self._store is not None:
             stats = self._store.cache_stats()
             self._hits.set(stats["hits"] if stats else 0)
@@ -126,6 +122,7 @@ class Metrics:
 
     def exposition(self) -> bytes:
         """Write all figures, of all workers, as Prometheus reads them (media type `MEDIA`)."""
+        self.refresh()
         folder = os.environ.get(FOLDER_VARIABLE)
         registry = self._registry
         if folder:

@@ -23,6 +23,8 @@ Key = str | int | float | bool | None
 """An entity's key as JSON has it."""
 
 _encode = msgspec.json.Encoder().encode
+_VALUE = b"\0"
+"""Stands for a value in what is made beforehand: JSON has no such byte."""
 
 
 class OnlineQuestion(Parameters, frozen=True):
@@ -93,19 +95,27 @@ def write(answer: OnlineAnswer, *, in_words: bool = False) -> bytes:
     """
     form = _form(answer.shape, in_words)
     columns = shown(answer, form.converters)
-    statuses: dict[str, list[Status]] = {}
-    timestamps: dict[str, msgspec.Raw] = {}
-    versions = {}
-    for taken in answer.by_table():
+    rows = _encode(list(map(form.row, *columns.values())))
+    statuses, timestamps, versions = [], [], {}
+    for taken, template in zip(answer.by_table(), form.templates, strict=True):
         versions[taken.table] = taken.version
-        statuses |= taken.statuses
-        timestamps |= dict.fromkeys(taken.statuses, written_times(taken.times))
-    rows = list(map(form.row, *columns.values())) if columns else []
-    said = {"rows": rows, "statuses": statuses, "timestamps": timestamps, "versions": versions}
-    return _encode({**said, "dtypes": form.dtypes, "origins": form.origins})
+        timestamps.append(template.replace(_VALUE, written_times(taken.times)))
+        if taken.missing:
+            every = dict.fromkeys(taken.features, msgspec.Raw(all_present(len(answer))))
+            statuses.append(_encode(every | taken.missing)[1:-1])
+        else:
+            statuses.append(template.replace(_VALUE, all_present(len(answer))))
+    joined = (rows, b",".join(statuses), b",".join(timestamps), _encode(versions), form.columns)
+    return b'{"rows":%b,"statuses":{%b},"timestamps":{%b},"versions":%b,%b}' % joined
 
 
-def written_times(times: Sequence[int | None]) -> msgspec.Raw:
+@lru_cache(maxsize=32)
+def all_present(count: int) -> bytes:
+    """Write as many statuses of values that are there as a JSON array."""
+    return _encode([Status.PRESENT] * count)
+
+
+def written_times(times: Sequence[int | None]) -> bytes:
     """Write times as a JSON array.
 
     Parameters
@@ -115,12 +125,11 @@ def written_times(times: Sequence[int | None]) -> msgspec.Raw:
 
     Returns
     -------
-    msgspec.Raw
+    bytes
         In ISO 8601 with `Z`.
     """
     # Those without a zone are made and written many times faster.
-    written = _encode(datetimes(times))
-    return msgspec.Raw(written.replace(b'",', b'Z",').replace(b'"]', b'Z"]'))
+    return _encode(datetimes(times)).replace(b'",', b'Z",').replace(b'"]', b'Z"]')
 
 
 def shown(answer: OnlineAnswer, converters: dict[str, Convert]) -> dict[str, list[Any]]:
@@ -138,10 +147,10 @@ class _Form(NamedTuple):
     """Makes of the values of a row what is encoded."""
     converters: dict[str, Convert]
     """For the columns whose values need it."""
-    dtypes: msgspec.Raw
-    """Column to dtype, written."""
-    origins: msgspec.Raw
-    """Column to the type it was saved with, written."""
+    templates: tuple[bytes, ...]
+    """For each table an object's inside that has the same value for each of its features."""
+    columns: bytes
+    """What is said of the columns."""
 
 
 @lru_cache(maxsize=_MOST_SHAPES)
@@ -152,8 +161,8 @@ def _form(shape: Shape, in_words: bool) -> _Form:
     return _Form(
         _row(tuple(shape.columns)),
         json_values.converters(shape.columns, shown_as),
-        msgspec.Raw(_encode(names)),
-        msgspec.Raw(_encode(origins)),
+        tuple(b",".join(_encode(name) + b":" + _VALUE for name in features) for features, _ in shape.places),
+        _encode({"dtypes": names, "origins": origins})[1:-1],
     )
 
 

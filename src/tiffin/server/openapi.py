@@ -10,7 +10,9 @@ from fastapi import Path
 from starlette.responses import Response
 
 from tiffin.frames import Lock
-from tiffin.wire import Problem
+from tiffin.server.answers import Frame
+from tiffin.server.examples import EXAMPLES
+from tiffin.wire import Problem, encode
 from tiffin.wire.media import ARROW, CSV, IDEMPOTENCY_KEY, JSON, PARQUET, PROBLEM
 
 if TYPE_CHECKING:
@@ -52,22 +54,6 @@ _KEYS = (
     "An API key, as `tiffin keys create` makes one. A server that only its own machine reaches asks for none until the "
     "first is made."
 )
-
-
-class Frame(msgspec.Struct, frozen=True, kw_only=True):
-    """Rows as JSON: times in ISO 8601, decimals as text, bytes in base64."""
-
-    columns: dict[str, str]
-    """Column to dtype."""
-    row_count: int
-    """Rows of this answer."""
-    total_rows: int | None
-    """Rows that there are where these came from."""
-    versions: dict[str, int]
-    """Table to the version that the rows came from."""
-    rows: list[dict[str, Any]]
-    lock: dict[str, Any] | None = None
-    """Of a training frame: what it takes to make it again."""
 
 
 _described: set[Any] = {Problem, Frame}
@@ -140,8 +126,8 @@ def documented(
     answer: dict[str, Any] = {"description": "Done."}
     if gives is not None:
         files = _FILES if in_formats or gives is Frame else {}
-        content = {media: _ref(gives)} | files
-        answer = {"description": "The answer.", "content": {kind: {"schema": one} for kind, one in content.items()}}
+        content = {kind: {"schema": one} for kind, one in ({media: _ref(gives)} | files).items()}
+        answer = {"description": "The answer.", "content": content}
     return {
         "summary": summary,
         "response_class": Response,
@@ -167,6 +153,8 @@ def document(app: FastAPI) -> dict[str, Any]:
     made = app.openapi()
     _, schemas = _components(sorted(_described, key=str))
     components = made.setdefault("components", {})
+    for example in EXAMPLES:
+        schemas[type(example).__name__]["examples"] = [msgspec.json.decode(encode(example))]
     components.setdefault("schemas", {}).update(schemas)
     components["responses"] = {
         "Problem": {

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 from starlette.routing import Match
 
@@ -78,6 +79,9 @@ class Problems:
             status, body = answer_of(shown, request_id_of(scope))
             headers = headers_of(shown)
             failed: Exception = error
+        except ClientDisconnect:
+            # Nobody is there any more to be answered, and whoever hangs up must not be able to fill the log.
+            return
         except Exception as error:  # noqa: BLE001 - the server's edge: nothing may leave it but an answer
             status, body = unexpected(error, request_id_of(scope))
             headers = {}

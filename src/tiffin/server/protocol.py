@@ -108,7 +108,10 @@ class GuardedProtocol(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         """Hand the request to the app, unless its head is too large."""
+        if self._is_refused:
+            return
         self._reading = _Reading.BODY
+        self._read_by = _NEVER
         if self._head_bytes > self._limits.header_bytes and self._size_of_head() > self._limits.header_bytes:
             self._refuse(self._head_too_large())
             return

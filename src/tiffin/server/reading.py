@@ -79,6 +79,11 @@ async def answer(call: Call, form: Form, asked: Asked) -> Response:
     TooLarge
         More rows are asked for than one answer may hold.
     """
+    if len(asked.entities or ()) > call.limits.rows_per_request:
+        raise TooLarge(
+            f"{len(asked.entities or ()):,} entities are asked about; {call.limits.rows_per_request:,} may be at once",
+            hint="ask in several requests",
+        )
     asked = _bounded(asked, form, call.limits.rows_per_answer)
     as_of = None if asked.as_of is None else moment(asked.as_of)
     for attempt in range(_ATTEMPTS):

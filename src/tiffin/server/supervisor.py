@@ -36,6 +36,12 @@ class Supervisor(Multiprocess):
         if all(process.wait_until_ready(_START_S, self.should_exit) for process in self.processes):
             self._ready()
 
+    def terminate_all(self) -> None:
+        """Tell the workers to finish, and let no client wait in a queue that nobody serves any more."""
+        for listener in self.sockets:
+            listener.close()
+        super().terminate_all()
+
     def join_all(self) -> None:
         """Wait until the workers have finished; another signal kills them."""
         self.signal_queue.clear()

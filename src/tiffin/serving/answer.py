@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from functools import lru_cache
-from operator import itemgetter
 from typing import Any, NamedTuple, cast
 
 import polars as pl
@@ -53,8 +52,8 @@ class Shape:
     """The entity columns, then the features, in the order in which they are answered."""
     sources: dict[str, tuple[int, int]]
     """For each feature, which of the tables it is of, and where it stands in the rows of that table."""
-    places: tuple[tuple[tuple[str, int], ...], ...]
-    """For each table its features, and where they stand in its rows."""
+    places: tuple[tuple[tuple[str, ...], tuple[tuple[str, int], ...]], ...]
+    """For each table the names of its features, and these with where they stand in its rows."""
 
 
 @dataclass(slots=True)
@@ -71,21 +70,23 @@ class Found:
         """Return the time of each row; None where there is none."""
         return [None if row is None else row[0] for row in self.rows]
 
-    def statuses(self, places: Iterable[tuple[str, int]]) -> dict[str, list[Status]]:
-        """Tell what stands behind the values of features, given where they stand in the rows."""
+    def missing(self, places: Iterable[tuple[str, int]]) -> dict[str, list[Status]]:
+        """Tell of those features that not all values are there of what stands behind each.
+
+        Parameters
+        ----------
+        places : iterable of str, int
+            The features, and where they stand in the rows.
+        """
         rows, oldest = self.rows, self.oldest
-        if len(rows) == 1:
-            row = rows[0]
-            return {name: [_status(row, oldest, place)] for name, place in places}
         if None in rows or (oldest is not None and any(row[0] < oldest for row in cast("Sequence[Row]", rows))):
             return {name: [_status(row, oldest, place) for row in rows] for name, place in places}
-        # Nearly all values are there, which is seen faster by columns.
-        columns = list(zip(*cast("Sequence[Row]", rows), strict=True)) or [()] * (max(dict(places).values()) + 1)
-        present = [Status.PRESENT] * len(rows)
-        return {
-            name: present.copy() if None not in columns[place] else list(map(_of_value, columns[place]))
-            for name, place in places
-        }
+        if len(rows) == 1:
+            row = cast("Row", rows[0])
+            return {name: [Status.NULL_VALUE] for name, place in places if row[place] is None}
+        # Nearly all values are there, which is seen fastest by columns.
+        columns = list(zip(*cast("Sequence[Row]", rows), strict=True))
+        return {name: list(map(_of_value, columns[place])) for name, place in places if rows and None in columns[place]}
 
 
 class Taken(NamedTuple):
@@ -94,8 +95,10 @@ class Taken(NamedTuple):
     table: str
     """`group/name`."""
     version: int
-    statuses: dict[str, list[Status]]
-    """What stands behind each value, by feature."""
+    features: tuple[str, ...]
+    """Their names in the answer."""
+    missing: dict[str, list[Status]]
+    """What stands behind each value of the features that not all values are there of; the others are all PRESENT."""
     times: list[int | None]
     """The time of each entity's row, microseconds since 1970-01-01 UTC; None where there is none."""
 
@@ -191,8 +194,8 @@ class OnlineAnswer:
     @property
     def statuses(self) -> dict[str, list[Status]]:
         """What stands behind each value, by feature."""
-        found = {name: column for taken in self.by_table() for name, column in taken.statuses.items()}
-        return {name: found[name] for name in self._shape.sources}
+        missing = {name: column for taken in self.by_table() for name, column in taken.missing.items()}
+        return {name: missing.get(name) or [Status.PRESENT] * len(self) for name in self._shape.sources}
 
     @property
     def timestamps(self) -> dict[str, list[datetime | None]]:
@@ -206,9 +209,9 @@ class OnlineAnswer:
     def by_table(self) -> list[Taken]:
         """Tell for each table what was taken from it."""
         taken = []
-        for found, places in zip(self._found, self._shape.places, strict=True):
+        for found, (features, places) in zip(self._found, self._shape.places, strict=True):
             head = _head(found.head or b"")
-            taken.append(Taken(head.table, head.version, found.statuses(places), found.times()))
+            taken.append(Taken(head.table, head.version, features, found.missing(places), found.times()))
         return taken
 
     def __len__(self) -> int:

@@ -298,7 +298,7 @@ def _shape(wanted: Sequence[Wanted], parts: Sequence[Part], entity: Sequence[str
         Intake({name: columns[name].dtype for name in entity}),
         {name: columns[name] for name in order},
         {name: sources[name] for name in order[len(entity) :]},
-        tuple(part.places for part in parts),
+        tuple((one.names, part.places) for one, part in zip(wanted, parts, strict=True)),
     )
 
 

@@ -13,6 +13,7 @@ from cli_driver import command, environment
 
 import tiffin
 from tiffin import FeatureStore
+from tiffin.access import keys_of
 from tiffin.cli.app import app
 from tiffin.cli.demo import course
 
@@ -34,7 +35,9 @@ HEAVY = {"polars", "pyarrow", "pandas", "numpy", "deltalake", "msgspec", "tiffin
 
 def examples_of_help() -> list[str]:
     lines = [line for each in COMMANDS.values() for line in each.epilog.splitlines()]
-    return [line.removeprefix("$ ").replace(r"\[", "[") for line in lines if line.startswith("$ ")]
+    lines = [line.removeprefix("$ ").replace(r"\[", "[") for line in lines if line.startswith("$ ")]
+    # Those of `serve` do not end by themselves: e2e/test_server_edge.py starts servers with these options.
+    return [line for line in lines if not line.startswith("tiffin serve")]
 
 
 def examples_of_page() -> list[str]:
@@ -54,7 +57,7 @@ def test_every_command_says_what_it_does_and_gives_an_example_of_itself(cli, nam
 
 
 def test_the_page_and_the_help_have_examples():
-    assert len(examples_of_help()) >= len(COMMANDS)
+    assert len(examples_of_help()) >= len(COMMANDS) - 1
     assert len(examples_of_page()) >= 10
 
 
@@ -66,6 +69,8 @@ def furnish(example: str) -> None:
         store.create_service("ranker", ["user/profile:age"])
     if "first_try" in example and "--save" not in example:
         store.save_training_set("first_try", store.get_historical_features([{"user_id": 7}], ["user/profile"]))
+    if "keys revoke" in example:
+        keys_of(store.path).create("dashboard", ["read"])
     if re.search("push|online get|verify", example):
         store.materialize("user/ratings")
 

@@ -86,6 +86,7 @@ class Scripted:
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
     block_on_close = False
+    request_queue_size = 128
 
     def handle_error(self, request: object, client_address: object) -> None:
         """A client that goes away is what some tests are about."""
@@ -105,7 +106,7 @@ def scripted() -> Iterator[Scripted]:
             here.asked.append(Asked(self.command, self.path, headers, body, self.client_address[1]))
             (here.script.pop(0) if len(here.script) > 1 else here.script[0])(self)
 
-        do_GET = do_POST = do_DELETE = answer  # noqa: N815 - the library's names
+        do_GET = do_POST = do_DELETE = do_CONNECT = answer  # noqa: N815 - the library's names
 
         def log_message(self, *_args: object) -> None:
             """Nothing."""

@@ -7,6 +7,7 @@ import datetime as dt
 import logging
 import multiprocessing
 import os
+import re
 import sys
 import threading
 import time
@@ -93,6 +94,19 @@ def test_a_path_before_the_server_is_kept(ask, server):
 def test_requests_go_through_a_proxy(ask, server):
     assert ask("tables", url="http://store.example/tiffin", proxy=server.url) == []
     assert server.asked[0].path == "http://store.example/tiffin/tables"
+
+
+def test_a_proxy_is_told_who_asks_and_no_more(ask, server):
+    proxy = server.url.replace("http://", "http://me:p%40ss@")
+    assert ask("tables", url="http://store.example", proxy=proxy, key="tfn_secret") == []
+    server.script = [says(403, b"")]
+    with pytest.raises(errors.Unreachable) as caught:
+        ask("tables", url="https://store.example", proxy=proxy, key="tfn_secret", retries=0)
+    plain, tunnel = server.asked
+    assert plain.headers["proxy-authorization"] == tunnel.headers["proxy-authorization"] == "Basic bWU6cEBzcw=="
+    assert (tunnel.method, tunnel.path) == ("CONNECT", "store.example:443")
+    assert "authorization" not in tunnel.headers
+    assert not {"p%40ss", "p@ss", "tfn_secret"} & set(re.findall(r"[\w%@]+", str(caught.value)))
 
 
 def test_large_bodies_are_compressed_for_other_machines(ask, server):
@@ -223,8 +237,10 @@ def test_a_server_that_is_not_there(ask):
 
 def test_an_answer_that_does_not_come(ask, server):
     server.script = [server.hangs]
+    began = time.monotonic()
     with pytest.raises(errors.TimedOut):
         ask("tables", read_timeout_s=0.05, retries=1)
+    assert time.monotonic() - began < 3
     assert len(server.asked) == 2
     with pytest.raises(errors.TimedOut) as caught:
         ask("drop", "g/t", read_timeout_s=0.05)
@@ -332,13 +348,16 @@ def test_a_client_works_in_a_forked_child(server):
 
 def test_an_async_client_is_used_on_another_event_loop(server):
     client = tiffin.AsyncFeatureStoreClient(server.url)
-
-    async def use() -> None:
-        assert await client.tables() == []
-        await client.close()
-
-    asyncio.run(use())
-    asyncio.run(use())
+    first, second = asyncio.new_event_loop(), asyncio.new_event_loop()
+    try:
+        assert first.run_until_complete(client.tables()) == []
+        of_first = client._transport._opened[-1]
+        assert second.run_until_complete(asyncio.wait_for(client.tables(), 10)) == []
+        second.run_until_complete(client.close())
+        first.run_until_complete(of_first.close())
+    finally:
+        first.close()
+        second.close()
     assert len(server.asked) == 2
 
 

@@ -153,6 +153,7 @@ def test_what_feast_has_no_place_for_is_told(store, tmp_path):
     store.save("user/good", store.read("user/good"), defaults={"x": 7})
     store.save("user/plain", [{"id": 1, "x": 1}], entity="id")
     store.save("user/dates", [{"day": date(2024, 1, 1), "at": START, "x": 1}], entity="day", timestamp="at")
+    store.save("user/flags", [{"flag": True, "at": START, "x": 1}], entity="flag", timestamp="at")
     store.save("user/texts", [{"id": "a", "at": START, "x": 1}], entity="id", timestamp="at")
     store.save("user/bare", [{"id": 1, "at": START, "day": date(2024, 1, 1)}], entity="id", timestamp="at")
     save(store, "user/with-dash")
@@ -165,6 +166,7 @@ def test_what_feast_has_no_place_for_is_told(store, tmp_path):
         ("user/bare", "column day", "Feast has no type for Date"),
         ("user/bare", "table", "it has no feature that Feast could have"),
         ("user/dates", "table", "Feast takes no keys of the type Date, as 'day' is"),
+        ("user/flags", "table", "Feast takes no keys of the type Boolean, as 'flag' is"),
         ("user/good", "column day", "Feast has no type for Date"),
         ("user/good", "column wait", "Feast has no type for Duration(time_unit='us')"),
         ("user/good", "default of x", "Feast has no defaults"),

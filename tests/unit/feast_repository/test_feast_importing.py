@@ -201,6 +201,7 @@ def test_columns_take_the_declared_type_where_that_changes_no_value(store, tmp_p
         (pl.Series([2**40, 1]), "Int32"),
         (pl.Series([2**53 + 1, 1]), "Float64"),
         (pl.Series([[0.1], []]), "Array(Float32)"),
+        (pl.Series([{"a": 0.1}, None]), 'Struct({"a": Float32})'),
     ],
 )
 def test_numbers_that_need_a_wider_type_keep_it_and_that_is_told(store, tmp_path, values, declared):

@@ -145,6 +145,12 @@ def test_relative_imports_and_circles_end_as_in_python(tmp_path):
     assert [view.keys for view in found.views] == [("user_id",)]
 
 
+def test_a_dict_is_imported_as_a_dict(tmp_path):
+    text = "from paths import PATHS\n" + view_with(source="FileSource(path=PATHS['rows'])")
+    paths = "PATHS = {'rows': 'data/rows.parquet', 'schema': None}\n"
+    assert only_view(tmp_path, text, paths=paths).source.written == "data/rows.parquet"
+
+
 def test_nothing_is_run(tmp_path):
     marker = tmp_path / "was_run"
     text = f"Path({str(marker)!r}).write_text('x')\nos.system('touch {marker}')\n" + VIEW
@@ -175,6 +181,10 @@ def test_nothing_is_run(tmp_path):
         ("for i in range(3):\n    schema.append(Field(name=str(i), dtype=Int64))\n" + VIEW, "schema is set in a loop"),
         ("schema.append(Field(name='b', dtype=Int64))\n" + VIEW, "schema is changed by a call"),
         ("grow(schema)\n" + VIEW, "schema is changed by a call"),
+        ("popped = schema.pop()\n" + VIEW, "schema is changed by a call"),
+        ("def grow(schema):\n    pass\ngrown = grow(schema)\n" + VIEW, "schema is changed by a call"),
+        ("print(schema := [])\n" + VIEW, "schema is changed by a call"),
+        ("other = (schema := [])\n" + VIEW, "schema is assigned within an expression"),
         ("schema[0] = Field(name='b', dtype=Int64)\n" + VIEW, "schema is assigned"),
         ("if os.name == 'nt':\n    schema = []\n" + VIEW, "schema depends on a condition"),
         ("with open('x') as schema:\n    pass\n" + VIEW, "schema is set in a with statement"),
@@ -185,16 +195,30 @@ def test_what_would_have_to_be_run_is_left_out_with_its_place(tmp_path, text, sa
 
 
 @pytest.mark.parametrize(
-    "text",
+    ("text", "why"),
     [
-        "def make():\n    return FeatureView(name='view', source=source)\nview = make()\n",
-        "for name in 'ab':\n    globals()[name] = feast.FeatureView(name='view')\n",
-        "views = [make(lambda: FeatureView(name='view'))]\n",
-        "if os.path.exists('x'):\n    view = FeatureView(name='view', source=source)\n",
+        ("def make():\n    return FeatureView(name='view', source=source)\nview = make()\n", "it stands in a function"),
+        ("for name in 'ab':\n    globals()[name] = feast.FeatureView(name='view')\n", "it stands in a function"),
+        ("views = [make(lambda: FeatureView(name='view'))]\n", "it stands in a function"),
+        ("if os.path.exists('x'):\n    view = FeatureView(name='view', source=source)\n", "loop or condition"),
+        ("globals()['a'] = FeatureView(name='view')\n", "it is not assigned to a plain name"),
+        ("from ours import FeatureView\nview = FeatureView(name='view')\n", "calls ours.FeatureView()"),
+        ("del FeatureView\nview = FeatureView(name='view')\n", "FeatureView is deleted"),
     ],
 )
-def test_a_definition_that_is_not_followed_is_not_overlooked(tmp_path, text):
-    assert "FeatureView view: it stands in a function, class or loop" in why_left_out(tmp_path, text)
+def test_a_definition_that_is_not_followed_is_not_overlooked(tmp_path, text, why):
+    said = why_left_out(tmp_path, text)
+    assert "FeatureView view: " in said
+    assert why in said
+
+
+def test_names_may_all_come_from_feast_at_once(tmp_path):
+    text = "from feast import *\nfrom feast.types import *\n" + VIEW.replace("[user]", "[Entity(name='id')]")
+    (view,) = read(
+        tmp_path,
+        features=text.replace("=schema", "=[Field(name='a', dtype=Int64)]").replace("=source", "=FileSource(path='x')"),
+    ).views
+    assert (view.keys, str(view.fields[0].kind)) == (("id",), "Int64")
 
 
 def test_what_is_not_for_tables_is_left_out_in_the_order_of_the_files(tmp_path):

@@ -43,6 +43,8 @@ def test_compression_is_what_both_know(accept, chosen):
     assert choose_coding(accept) == chosen
 
 
-@pytest.mark.parametrize(("header", "known"), [('"a"', True), ('W/"a"', True), ('"b", "a"', True), ("*", True), ('"b"', False), ("", False)])  # fmt: skip
+@pytest.mark.parametrize(
+    ("header", "known"), [('"a"', True), ('W/"a"', True), ('"b", "a"', True), ("*", True), ('"b"', False), ("", False)]
+)
 def test_a_tag_is_found_among_those_that_the_caller_has(header, known):
     assert is_known('"a"', header) is known

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import threading
 from datetime import UTC, datetime, timedelta
 
 import polars as pl
@@ -12,6 +13,7 @@ from polars.testing import assert_frame_equal
 
 import tiffin
 from app_client import AppClient
+from tiffin.errors import TableNotFound
 from tiffin.server import answers
 from tiffin.server.app import create_app
 from tiffin.server.options import ServerOptions
@@ -134,7 +136,10 @@ def test_the_two_ways_to_read_a_table_never_answer_for_one_another(client):
     assert "rows" in read(client)
 
 
-@pytest.mark.parametrize(("coding", "undo"), [("gzip", gzip.decompress), ("zstd", lambda data: zstandard.ZstdDecompressor().decompressobj().decompress(data))])  # fmt: skip
+@pytest.mark.parametrize(
+    ("coding", "undo"),
+    [("gzip", gzip.decompress), ("zstd", lambda data: zstandard.ZstdDecompressor().decompressobj().decompress(data))],
+)
 @pytest.mark.parametrize("rows", [100, 200_000])
 def test_large_and_small_answers_are_compressed_as_the_caller_accepts(client, store, coding, undo, rows):
     frame = pl.DataFrame({"x": range(rows)})
@@ -156,7 +161,9 @@ def test_large_answers_come_in_pieces_and_whole(client, store, monkeypatch):
     store.save("g/large", frame, entity="id")
     pieces = []
     original = answers._sent
-    monkeypatch.setattr(answers, "_sent", lambda call, made: original(call, (pieces.append(len(one)) or one for one in made)))  # fmt: skip
+    monkeypatch.setattr(
+        answers, "_sent", lambda call, made: original(call, (pieces.append(len(one)) or one for one in made))
+    )
     back = from_stream(client.get("/features/g/large", headers={"Accept": ARROW}).content)
     assert_frame_equal(back.frame.to_polars(), frame)
     assert back.total_rows == 200_000
@@ -165,6 +172,41 @@ def test_large_answers_come_in_pieces_and_whole(client, store, monkeypatch):
     said = client.get("/features/g/large?limit=200000").json()
     assert [row["id"] for row in said["data"]] == list(range(200_000))
     assert max(pieces) < 2_000_000
+
+
+def test_csv_in_pieces_has_its_names_once(client, store, monkeypatch):
+    monkeypatch.setattr(answers, "_CSV_ROWS", 7)
+    names = pl.DataFrame({"a\nb": range(20), '"c"': ["x\ny"] * 20})
+    store.save("g/n", pl.DataFrame({"a b": range(20), '"c"': ["x\ny"] * 20}))
+    answer = client.get("/features/g/n", headers={"Accept": CSV})
+    assert pl.read_csv(answer.content).rows() == names.rows()
+    store.save("g/n", names.clear().rename({"a\nb": "a b"}))
+    assert client.get("/features/g/n", headers={"Accept": CSV}).text == 'a b,"""c"""\n'
+
+
+def test_heavy_reads_never_stand_before_online_reads(client, store, monkeypatch):
+    store.materialize("g/t")
+    go_on, inside = threading.Event(), threading.Semaphore(0)
+
+    def stuck(*_args, **_kwargs):
+        inside.release()
+        go_on.wait(20)
+        raise TableNotFound("gone")
+
+    monkeypatch.setattr(Reading, "read", stuck)
+    paths = [f"/features/g/t?limit={number}" for number in range(1, 21)]
+    slow = [threading.Thread(target=client.get, args=(path,), daemon=True) for path in paths]
+    for thread in slow:
+        thread.start()
+    assert all(inside.acquire(timeout=10) for _ in range(8)), "as many as there are threads are under way"
+    asked = {"features": ["g/t:x"], "entity_rows": [{"id": 3}] * 1000}
+    try:
+        assert client.get("/health").status_code == 200
+        assert client.post("/online", json=asked).json()["rows"][0]["x"] == 1.5
+    finally:
+        go_on.set()
+    for thread in slow:
+        thread.join(20)
 
 
 def test_parquet_and_csv_are_files_to_be_kept(client, tmp_path):

@@ -162,8 +162,8 @@ def test_json_that_does_not_fit_the_table_changes_nothing(store, client, row, to
         (b'{"rows": [{"x": NaN}]}', 400),
         (b'{"rows": [{"x": 1e400}]}', 400),
         (b'{"rows": [{"x": ' + b"1" * 5000 + b"}]}", 400),
-        (b'{"rows": ' + b"[" * 100_000 + b"]" * 100_000 + b"}", 400),
-        (b'{"rows": [{"x": [[[[[[[[[1]]]]]]]]]}]}', 400),
+        (b'{"rows": ' + b"[" * 100_000 + b"]" * 100_000 + b"}", 413),
+        (b'{"rows": [{"x": [[[[[[[[[1]]]]]]]]]}]}', 413),
         (b'{"rows": [{"x": "\xed\xa0\x80"}]}', 400),
         (b'{"rows": [{"x": "\\ud800"}]}', 400),
         (b"[]", 422),
@@ -187,7 +187,9 @@ def test_garbage_in_the_other_formats_is_refused(store, client, media):
     assert store.tables() == []
 
 
-@pytest.mark.parametrize("media", ["", "text/plain", "application/x-www-form-urlencoded", "application/json; charset=latin-1"])  # fmt: skip
+@pytest.mark.parametrize(
+    "media", ["", "text/plain", "application/x-www-form-urlencoded", "application/json; charset=latin-1"]
+)
 def test_a_body_must_say_a_format_that_is_taken(store, client, media):
     answer = post(client, "/tables/g/t", b'{"rows": [{"x": 1}]}', media)
     assert "is not taken here" in problem(answer, 415)

@@ -140,7 +140,7 @@ def read(
         "version": version if parsed.version is None else parsed.version,
         "as_of": as_of,
         "limit": limit,
-        "offset": offset or None,
+        "offset": offset,
     }
     return post(table_path(parsed, "read"), as_frame, question, **accept_frame())
 

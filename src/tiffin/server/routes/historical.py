@@ -9,9 +9,10 @@ from tiffin.agreement import Verification
 from tiffin.quality.report import LeakageReport
 from tiffin.server import answers
 from tiffin.server import parameters as p
+from tiffin.server.answers import Frame
 from tiffin.server.call import Call
 from tiffin.server.intake import spine_of
-from tiffin.server.openapi import Frame, documented
+from tiffin.server.openapi import documented
 
 router = APIRouter(tags=["training"])
 

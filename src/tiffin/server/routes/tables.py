@@ -11,9 +11,10 @@ from tiffin.diff import Diff
 from tiffin.materialize import Materialized
 from tiffin.server import answers, reading
 from tiffin.server import parameters as p
+from tiffin.server.answers import Frame
 from tiffin.server.call import Call
 from tiffin.server.intake import rows_of
-from tiffin.server.openapi import Frame, Group, Name, documented
+from tiffin.server.openapi import Group, Name, documented
 from tiffin.tables.catalog import TableInfo
 from tiffin.tables.table import Commit
 

@@ -7,9 +7,10 @@ from starlette.responses import Response
 
 from tiffin.server import answers
 from tiffin.server import parameters as p
+from tiffin.server.answers import Frame
 from tiffin.server.call import Call
 from tiffin.server.intake import training_frame_of
-from tiffin.server.openapi import Frame, Own, documented
+from tiffin.server.openapi import Own, documented
 from tiffin.training.sets import TrainingSet
 
 router = APIRouter(prefix="/training-sets", tags=["training"])

@@ -1,0 +1,201 @@
+"""`tiffin serve` and `tiffin keys` from the outside: starting, keys, TLS, workers, logs, stopping."""
+
+from __future__ import annotations
+
+import json
+import signal
+import socket
+import subprocess
+from pathlib import Path
+
+import httpx
+import psutil
+import pytest
+from typer.testing import CliRunner
+
+import tiffin
+from served import PATIENCE_S, Served, served, trusting, wait_until
+from tiffin.cli.app import app
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("edge") / "store"
+    with tiffin.FeatureStore(folder) as store:
+        store.save("user/ratings", [{"user_id": 7, "mean": 4.5}], entity="user_id", online=True)
+        store.save("movie/budgets", [{"movie_id": 1, "budget": 10}], entity="movie_id")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def server(folder):
+    """A server of two workers; its keys are made while it runs."""
+    with served(folder, "--workers=2", limits={"body_bytes": 10_000}, errors=folder / "errors.txt") as server:
+        yield server
+
+
+def tiffin_cli(folder: Path, *arguments: str, status: int = 0):
+    done = CliRunner().invoke(app, ["--store", str(folder), "--json", *arguments], prog_name="tiffin")
+    assert done.exit_code == status, done.output
+    return json.loads(done.output)
+
+
+def workers(server: Served) -> list[psutil.Process]:
+    children = psutil.Process(server.process.pid).children(recursive=True)
+    return [child for child in children if is_alive(child) and "spawn_main" in " ".join(child.cmdline())]
+
+
+def is_alive(process: psutil.Process) -> bool:
+    return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+
+
+def count(text: str, begin: str) -> float:
+    return sum(float(line.split()[-1]) for line in text.splitlines() if line.startswith(begin))
+
+
+# One server for these, in this order: the first ask without a key.
+
+
+def test_figures_are_of_all_workers_and_survive_the_death_of_one(server):
+    def asked() -> float:
+        return count(server.get("/metrics").text, 'tiffin_request_seconds_count{method="GET",route="/health"')
+
+    assert len(workers(server)) == 2
+    before = asked()
+    for _ in range(20):
+        assert server.get("/health").status_code == 200
+    assert asked() == before + 20
+    assert count(server.get("/metrics").text, 'tiffin_online_lag_versions{table="user/ratings"}') == 0
+    dead, _ = workers(server)
+    dead.kill()
+    wait_until(lambda: len([each for each in workers(server) if each.pid != dead.pid]) == 2)
+    wait_until(lambda: asked() >= before + 20)
+    assert count(server.get("/metrics").text, "tiffin_requests_in_flight ") <= 1
+
+
+def test_a_key_closes_a_running_server_and_opens_what_it_covers(server, folder):
+    assert server.get("/tables").status_code == 200
+    key = tiffin_cli(folder, "keys", "create", "trainer", "--scope", "write", "--group", "user", "--expires", "1d")
+    assert key["scopes"] == ["write"]
+    wait_until(lambda: server.get("/tables").status_code == 401)
+    shown = {"Authorization": f"Bearer {key['secret']}"}
+    assert server.get("/tables/user/ratings", headers=shown).status_code == 200
+    assert server.get("/tables/movie/budgets", headers=shown).status_code == 403
+    assert "movie" not in server.get("/tables", headers=shown).text
+    rows = {"rows": [{"user_id": 8, "mean": 1.0}]}
+    saved = httpx.post(f"{server.url}/tables/user/ratings?mode=append", json=rows, headers=shown)
+    assert saved.status_code in {200, 201}, saved.text
+    assert httpx.post(f"{server.url}/vacuum", headers=shown).status_code == 403
+    lines = [json.loads(line) for line in (folder / "logs" / "audit.jsonl").read_text().splitlines()]
+    (write,) = [line for line in lines if line["event"] == "write" and line["status"] < 300]
+    assert (write["key"], write["tables"]) == ("trainer", ["user/ratings"])
+    assert key["secret"] not in (folder / "logs" / "audit.jsonl").read_text()
+    tiffin_cli(folder, "keys", "revoke", "trainer")
+    wait_until(lambda: server.get("/tables/user/ratings", headers=shown).status_code == 401)
+    (listed,) = tiffin_cli(folder, "keys", "list")
+    assert "sha256" not in listed
+    assert listed["revoked"]
+
+
+def test_what_the_server_says_of_itself_tells_no_trace_to_callers(server, folder):
+    answer = server.get("/tables/a%00b/c", headers={"Authorization": "Bearer tfn_x"})
+    assert answer.status_code == 401
+    assert str(folder) not in answer.text
+    assert "Traceback" not in (folder / "errors.txt").read_text()
+
+
+def test_requests_under_way_are_finished_when_the_server_is_stopped(server, folder):
+    key = tiffin_cli(folder, "keys", "create", "last", "--scope", "write")
+    body = json.dumps({"rows": [{"user_id": 9, "mean": 2.0}]}).encode()
+    head = (
+        f"POST /tables/user/ratings?mode=append HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(body)}\r\n"
+        f"Content-Type: application/json\r\nAuthorization: Bearer {key['secret']}\r\nConnection: close\r\n\r\n"
+    )
+    wait_until(lambda: server.get("/tables", headers={"Authorization": f"Bearer {key['secret']}"}).status_code == 200)
+    with server.connect() as connection:
+        connection.sendall(head.encode() + body[:5])
+        wait_until(lambda: count(server.get("/metrics", headers={"Authorization": f"Bearer {key['secret']}"}).text,
+                                 "tiffin_requests_in_flight ") >= 1)  # fmt: skip
+        server.process.send_signal(signal.SIGTERM)
+        wait_until(lambda: is_closed(server))
+        connection.sendall(body[5:])
+        assert connection.recv(65_536).startswith(b"HTTP/1.1 20")
+    assert server.process.wait(PATIENCE_S) == 0
+    assert 9 in tiffin.FeatureStore(folder).read("user/ratings").to_polars()["user_id"].to_list()
+    assert list((folder / "cache" / "metrics").iterdir()) == []
+
+
+def is_closed(server: Served) -> bool:
+    try:
+        server.connect().close()
+    except ConnectionRefusedError:
+        return True
+    return False
+
+
+# Servers of their own
+
+
+def test_other_machines_are_not_served_without_a_key(tmp_path):
+    told = tiffin_cli(tmp_path, "serve", "--host", "0.0.0.0", "--port", "0", status=1)["error"]
+    assert told["code"] == "invalid_input"
+    assert "tiffin keys create" in told["hint"]
+    assert "--insecure" in told["hint"]
+
+
+def test_what_is_wrong_is_said_before_anything_is_served(tmp_path):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        assert "--port" in tiffin_cli(tmp_path, "serve", "--port", port, status=1)["error"]["hint"]
+    (tmp_path / "no.pem").write_text("no certificate")
+    pem = str(tmp_path / "no.pem")
+    for wrong in (
+        ["--tls-certificate", pem],
+        ["--tls-certificate", pem, "--tls-key", pem],
+        ["--limit", "rows=1"],
+        ["--access-log", str(tmp_path / "missing" / "log")],
+    ):
+        assert tiffin_cli(tmp_path, "serve", "--port", "0", *wrong, status=1)["error"]["message"]
+
+
+def test_a_server_of_one_process_speaks_tls_logs_and_is_ended_by_a_second_signal(tmp_path):
+    certificate, key = tmp_path / "server.pem", tmp_path / "server.key"
+    subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "1",
+         "-subj", "/CN=localhost", "-addext", "subjectAltName=IP:127.0.0.1", "-keyout", key, "-out", certificate],
+        check=True, capture_output=True, timeout=30,
+    )  # fmt: skip
+    log = tmp_path / "access.jsonl"
+    options = [f"--tls-certificate={certificate}", f"--tls-key={key}", f"--access-log={log}"]
+    with served(tmp_path / "store", *options, limits={"head_s": "500ms"}) as server:
+        assert server.url.startswith("https://")
+        assert httpx.get(server.url + "/health", verify=trusting(certificate)).status_code == 200
+        assert json.loads(log.read_text())["path"] == "/health"
+        with server.connect() as silent:
+            # Not even a handshake is waited for very long.
+            assert silent.recv(1) == b""
+        context = trusting(certificate)
+        with server.connect() as plain, context.wrap_socket(plain, server_hostname="127.0.0.1") as connection:
+            connection.sendall(
+                b"POST /tables/a/b HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\nContent-Type: text/csv\r\n\r\n"
+            )
+            wait_until(lambda: count(
+                httpx.get(server.url + "/metrics", verify=context).text, "tiffin_requests_in_flight ") >= 2
+            )  # fmt: skip
+            server.process.send_signal(signal.SIGTERM)
+            wait_until(lambda: is_closed(server))
+            assert server.process.poll() is None
+            assert server.stop() == 128 + signal.SIGTERM
+
+
+@pytest.mark.slow
+def test_workers_do_not_outlive_their_supervisor(tmp_path):
+    with served(tmp_path / "store", "--workers=2") as server:
+        orphans = workers(server)
+        assert len(orphans) == 2
+        server.process.kill()
+        wait_until(lambda: not any(is_alive(each) for each in orphans))
+        folder = tmp_path / "store" / "cache" / "metrics"
+        (left,) = folder.iterdir()
+        with served(tmp_path / "store", "--workers=2"):
+            assert left not in folder.iterdir()

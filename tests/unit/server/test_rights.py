@@ -1,0 +1,161 @@
+"""What callers may do and see whose keys cover some groups, or some scopes."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import polars as pl
+import pytest
+
+import tiffin
+from app_client import AppClient
+from tiffin.access import keys_of
+from tiffin.server.app import create_app
+from tiffin.server.options import ServerOptions
+
+START = datetime(2024, 5, 1, tzinfo=UTC)
+ROWS = pl.DataFrame({"id": [1, 2], "at": [START, START], "mean": [1.0, 2.0]})
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory):
+    with tiffin.FeatureStore(tmp_path_factory.mktemp("store")) as opened:
+        opened.save("g/t", ROWS, entity="id", timestamp="at", online=True)
+        opened.save("other/u", ROWS.rename({"mean": "median"}), entity="id", timestamp="at", online=True)
+        opened.create_service("mine", ["g/t:mean"])
+        opened.create_service("theirs", ["g/t:mean", "other/u:median"])
+        opened.save_training_set("secret", opened.get_historical_features(None, ["other/u:median"]))
+        yield opened
+
+
+@pytest.fixture(scope="module")
+def client(store):
+    with AppClient(create_app(store, ServerOptions())) as client:
+        yield client
+
+
+def said(answer, status: int = 200):
+    assert answer.status_code == status, answer.text
+    return answer.json()
+
+
+class Keyed:
+    """A client that shows a key."""
+
+    def __init__(self, client: AppClient, secret: str) -> None:
+        self._client = client
+        self._headers = {"Authorization": f"Bearer {secret}"}
+
+    def __call__(self, method: str, path: str, **options):
+        headers = {**self._headers, **options.pop("headers", {})}
+        return self._client.request(method, path, headers=headers, **options)
+
+
+@pytest.fixture(scope="module")
+def keyed(client, store):
+    keys = keys_of(store.path)
+    made = {
+        "reader": keys.create("reader", ("read",), ("g",))[1],
+        "writer": keys.create("writer", ("write",), ("g",))[1],
+        "admin": keys.create("admin", ("admin",), ("g",))[1],
+        "root": keys.create("root", ("admin",))[1],
+    }
+    return {name: Keyed(client, secret) for name, secret in made.items()}
+
+
+SPINE = {"spine": [{"id": 1, "event_timestamp": "2024-05-05T00:00:00Z", "y": 1.0}]}
+
+CLOSED = [
+    ("GET", "/features/other/u", None),
+    ("GET", "/features/other/u/info", None),
+    ("POST", "/features/other/u", {"records": [{"id": 1}]}),
+    ("POST", "/features/batch", {"feature_names": ["g/t", "u"]}),
+    ("GET", "/tables/other/u", None),
+    ("GET", "/tables/-/u", None),
+    ("DELETE", "/tables/other/u", None),
+    ("POST", "/tables/other/u", {"rows": [{"id": 1}]}),
+    ("POST", "/tables/other/new", {"rows": [{"id": 1}]}),
+    ("POST", "/tables/other/u/read", {}),
+    ("GET", "/tables/other/u/history", None),
+    ("GET", "/tables/other/u/diff?old=0", None),
+    ("POST", "/tables/other/u/restore", {"version": 0}),
+    ("POST", "/tables/other/u/push", {"rows": [{"id": 1}]}),
+    ("POST", "/tables/other/u/materialize", {}),
+    ("POST", "/tables/other/u/explain", {"entity": 1}),
+    ("POST", "/online", {"features": ["other/u:median"], "entity_rows": [{"id": 1}]}),
+    ("POST", "/online", {"features": "theirs", "entity_rows": [{"id": 1}]}),
+    ("POST", "/historical?features=theirs", SPINE),
+    ("POST", "/historical?features=g/t:mean&features=u:median", None),
+    ("POST", "/leakage?features=u:median&label=y", SPINE),
+    ("POST", "/verify", {"features": ["other/u"]}),
+    ("POST", "/verify", {}),
+    ("POST", "/services", {"name": "new", "features": ["other/u:median"]}),
+    ("GET", "/services/theirs", None),
+    ("DELETE", "/services/theirs", None),
+    ("GET", "/training-sets/secret", None),
+    ("POST", "/training-sets/secret/reproduce", None),
+    ("DELETE", "/training-sets/secret", None),
+    ("POST", "/online/materialize", {}),
+    ("GET", "/stats", None),
+    ("POST", "/vacuum", {}),
+    ("POST", "/vacuum", {"table": "other/u"}),
+    ("POST", "/compact", {"table": "u"}),
+    ("GET", "/examine", None),
+    ("GET", "/examine?table=other/u", None),
+]
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body"),
+    CLOSED,
+    ids=[f"{method} {path} {number}" for number, (method, path, _) in enumerate(CLOSED)],
+)
+def test_a_key_reaches_its_own_groups_alone(keyed, store, method, path, body):
+    answer = keyed["admin"](method, path, **({} if body is None else {"json": body}))
+    assert said(answer, 403)["code"] == "forbidden"
+    assert [(table.table, table.version) for table in store.tables() if table.table > "h"] == [("other/u", 0)]
+    assert {service.name for service in store.services()} >= {"mine", "theirs"}
+
+
+def test_lists_show_what_the_caller_may_see(keyed):
+    assert "other/u" not in [table["table"] for table in said(keyed["reader"]("GET", "/tables"))]
+    assert [service["name"] for service in said(keyed["reader"]("GET", "/services"))] == ["mine"]
+    assert said(keyed["reader"]("GET", "/training-sets")) == []
+    assert list(said(keyed["reader"]("GET", "/ready"))["online"]) == ["g/t"]
+    assert "other/u" in [table["table"] for table in said(keyed["root"]("GET", "/tables"))]
+    assert len(said(keyed["root"]("GET", "/training-sets"))) == 1
+
+
+def test_errors_do_not_name_what_is_closed(keyed):
+    hidden = keyed["reader"]("GET", "/tables/-/unknown")
+    assert "other" not in hidden.text
+    assert said(hidden, 404)["code"] == "table_not_found"
+    assert "other/u" in keyed["root"]("GET", "/tables/-/unknown").text
+
+
+@pytest.mark.parametrize(
+    ("who", "method", "path", "body", "status"),
+    [
+        ("reader", "GET", "/tables/g/t", None, 200),
+        ("reader", "POST", "/tables/g/t/read", {}, 200),
+        ("reader", "POST", "/historical?features=mine", SPINE, 200),
+        ("reader", "POST", "/tables/g/t", {"rows": [{"id": 1}]}, 403),
+        ("reader", "POST", "/services", {"name": "new", "features": ["g/t"]}, 403),
+        ("writer", "POST", "/tables/g/new", {"rows": [{"id": 1}]}, 200),
+        ("writer", "POST", "/vacuum", {"table": "g/t"}, 403),
+        ("writer", "GET", "/examine?table=g/t", None, 403),
+        ("admin", "POST", "/vacuum", {"table": "g/t"}, 200),
+        ("admin", "GET", "/examine?table=g/t", None, 200),
+        ("root", "GET", "/examine", None, 200),
+    ],
+)
+def test_scopes(keyed, who, method, path, body, status):
+    said(keyed[who](method, path, **({} if body is None else {"json": body})), status)
+
+
+@pytest.mark.parametrize("path", ["/tables", "/metrics", "/stats", "/features/g/t"])
+def test_without_a_key_nothing_but_the_open_pages(keyed, client, path):
+    assert said(client.get(path), 401)["code"] == "unauthenticated"
+    for open_path in ("/health", "/ready", "/docs", "/openapi.json"):
+        assert client.get(open_path).status_code == 200
+    assert said(client.get("/ready"))["online"] == {}
