@@ -38,6 +38,8 @@ LIMITS = {
     "connections": 400,
 }
 SIEGE_S = 5
+SLOWEST_S = 3.0
+"""What the others may have to wait while the attackers, who share this machine with them, do their worst."""
 GOOD, EVIL = "127.0.0.1", "127.0.0.2"
 
 
@@ -333,7 +335,7 @@ def in_flight(server: Served) -> float:
 def test_two_thousand_half_open_connections_keep_nobody_out(server, figure, source):
     slow, refused = besieged(server, lambda: close(flood(server, source, 2000)), figure)
     assert refused == 0
-    assert slow < 1.0
+    assert slow < SLOWEST_S
 
 
 @pytest.mark.slow
@@ -349,7 +351,7 @@ def test_ten_thousand_connections_that_trickle_keep_nobody_out_and_fill_no_memor
 
     slow, refused = besieged(server, attack, figure)
     assert refused == 0
-    assert slow < 1.0
+    assert slow < SLOWEST_S
     assert process.memory_info().rss - before < 200 << 20
     wait_until(lambda: len(process.net_connections()) < 50)
 

@@ -643,7 +643,7 @@ def test_init_explains_every_setting_and_keeps_what_is_there(store):
         tiffin.FeatureStore(store.path)
 
 
-@pytest.mark.parametrize("name", ["profile", "start_api_server"])
+@pytest.mark.parametrize("name", ["profile"])
 def test_what_is_to_come_says_so(store, name):
     assert not hasattr(store, name)
     with pytest.raises(NotYetAvailable, match=name):

@@ -15,7 +15,7 @@ from urllib.parse import urlencode
 
 import msgspec
 
-from tiffin.errors import InvalidInputError
+from tiffin.errors import InvalidInputError, StorageError
 from tiffin.frames import FeatureFrame, ingest
 from tiffin.schema.names import Reference, check_part, parse_reference
 from tiffin.wire import decode, from_stream
@@ -77,8 +77,24 @@ def as_type(kind: type[T]) -> Callable[[bytes], T]:
 
 
 def as_frame(body: bytes) -> FeatureFrame:
-    """Read an answer as a frame."""
-    return from_stream(body).frame
+    """Read an answer as a frame.
+
+    Raises
+    ------
+    StorageError
+        It is none.
+    """
+    try:
+        return from_stream(body).frame
+    except InvalidInputError as error:
+        raise not_as_expected(error.message) from error
+
+
+def not_as_expected(why: object) -> StorageError:
+    """Return the error that says an answer cannot be read."""
+    return StorageError(
+        f"the answer is not what was expected: {why}", hint="check that a Tiffin server of this version listens there"
+    )
 
 
 def as_nothing(_body: bytes) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import os
 import ssl
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -71,7 +72,7 @@ class ConcurrentTransport:
             async with session.request(
                 request.method,
                 URL(self.options.url.rstrip("/") + request.path, encoded=True),
-                data=request.body,
+                data=_pieces(request.body),
                 headers=request.headers,
                 timeout=timeout,
                 allow_redirects=False,
@@ -98,6 +99,11 @@ class ConcurrentTransport:
                 self._inherited.append(opened)
             opened = self._opened = (pid, loop, _open(self.options))
         return opened[2]
+
+
+def _pieces(body: bytes | None) -> bytes | io.BytesIO | None:
+    """Let a large body be sent piece by piece, between which others have their turn."""
+    return body if body is None or len(body) < _LARGE_BYTES else io.BytesIO(body)
 
 
 def _open(options: ClientOptions) -> aiohttp.ClientSession:

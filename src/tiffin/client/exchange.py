@@ -8,7 +8,7 @@ from typing import NamedTuple, Protocol, TypeVar
 
 import msgspec
 
-from tiffin.client.call import Call
+from tiffin.client.call import Call, not_as_expected
 from tiffin.client.options import ClientOptions
 from tiffin.errors import OutcomeUnknown, TiffinError, TimedOut, Unreachable
 from tiffin.frames import FeatureFrame
@@ -98,6 +98,8 @@ def settle(call: Call[T], outcome: Outcome, options: ClientOptions) -> T:
         The server was not reached, or what answered was no Tiffin server.
     OutcomeUnknown
         The connection broke after something was sent that may have changed the store.
+    StorageError
+        The answer is not what a server of this version sends.
     TimedOut
         Time ran out.
     """
@@ -105,7 +107,7 @@ def settle(call: Call[T], outcome: Outcome, options: ClientOptions) -> T:
         raise _no_answer(call, outcome, options)
     if 200 <= outcome.status < 300:
         return call.decode(_plain(outcome))
-    raise problem(outcome) or _no_tiffin(outcome, options)
+    raise problem(outcome) or _no_tiffin(call, outcome, options)
 
 
 def problem(answer: Answer) -> TiffinError | None:
@@ -135,7 +137,13 @@ def _no_answer(call: Call[T], broken: Broken, options: ClientOptions) -> TiffinE
     )
 
 
-def _no_tiffin(answer: Answer, options: ClientOptions) -> TiffinError:
+def _no_tiffin(call: Call[T], answer: Answer, options: ClientOptions) -> TiffinError:
+    if call.is_write and answer.status >= 500:
+        return OutcomeUnknown(
+            f"what stands before {options.url} says HTTP {answer.status}; it may have let the request through",
+            hint="look at the store before repeating it",
+            status=answer.status,
+        )
     return Unreachable(
         f"what answers at {options.url} says HTTP {answer.status}, as no Tiffin server does",
         hint="check the address, its path, and what stands between",
@@ -159,4 +167,11 @@ def _plain(answer: Answer) -> bytes:
         return answer.body
     import zstandard  # noqa: PLC0415 - servers on other machines only
 
-    return zstandard.ZstdDecompressor().decompressobj().decompress(answer.body)
+    stream = zstandard.ZstdDecompressor().decompressobj()
+    try:
+        plain = stream.decompress(answer.body)
+    except zstandard.ZstdError as error:
+        raise not_as_expected(error) from error
+    if not stream.eof:
+        raise not_as_expected("it ends too early")
+    return plain

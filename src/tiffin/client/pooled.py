@@ -93,13 +93,14 @@ class PooledTransport:
 
     def _exchange(self, connection: http.client.HTTPConnection, request: Request, attempts: Attempts) -> Answer:
         headers = {**request.headers, **self._added}
-        connection.sock.settimeout(min(self.options.read_timeout_s, attempts.left_s()))
+        connection.sock.settimeout(attempts.left_s())
         try:
             connection.request(request.method, self._before_path + request.path, request.body, headers)
         except ConnectionError:
             # It may have answered before it had read all, and closed: that what is sent is too large, for example.
             if not _is_readable(connection):
                 raise
+        connection.sock.settimeout(min(self.options.read_timeout_s, attempts.left_s()))
         response = connection.getresponse()
         return Answer(response.status, response.headers, _body(response, attempts))
 

@@ -140,8 +140,10 @@ def _frames(call: Call, asked: Several) -> dict[str, FeatureFrame]:
     left = most = call.limits.rows_per_answer
     frames = {}
     for name in asked.feature_names:
-        reference = call.store.snapshot(name, as_of=as_of).reference
-        frames[name] = rows_of(call.store, reference, asked.entity_ids, limit=left + 1)
+        found = call.store.snapshot(name, as_of=as_of)
+        # A whole version is kept in memory for the next caller, a part is not.
+        is_whole = found.rows is not None and found.rows <= left
+        frames[name] = rows_of(call.store, found.reference, asked.entity_ids, limit=None if is_whole else left + 1)
         answers.check_rows(most - left + len(frames[name]), most)
         left -= len(frames[name])
     return frames

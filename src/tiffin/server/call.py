@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import re
 from collections.abc import Callable
@@ -18,7 +19,7 @@ from tiffin.wire import encode
 from tiffin.wire.media import JSON
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
     from starlette.requests import Request
 
@@ -42,6 +43,9 @@ ANY_GROUP = "-"
 _QUICK_BYTES = 32 << 10
 """Bodies up to this size are decoded at once: going to a thread takes longer."""
 _NESTED = (dict, list)
+_decode = msgspec.json.Decoder().decode
+_PARTS = msgspec.json.Decoder(dict[str, msgspec.Raw])
+_LIST = msgspec.json.Decoder(list[msgspec.Raw])
 _WITH_PATHS = {"path", "file_path", "warnings", "what"}
 """Fields of results that name files."""
 
@@ -178,7 +182,7 @@ class Call:
         """Return the parameters in the URL, each as the JSON value that its text stands for."""
         readers = _readers(kind)
         asked = self.request.query_params
-        return {name: readers.get(name, _last)(asked.getlist(name)) for name in asked}
+        return {name: readers.get(name, _text)(name, asked.getlist(name)) for name in asked}
 
     async def body(self, kind: type[T]) -> T:
         """Read a JSON body.
@@ -205,14 +209,53 @@ class Call:
         TooLarge
             It is nested too deeply.
         """
+        with self._reading_json():
+            return self._flat(_decode(data or b"{}"))
+
+    def decoded_rows(self, data: bytes, rows: str) -> tuple[dict[str, Any], list[Any] | None]:
+        """Decode a JSON object that holds rows, one after the other.
+
+        A large body that is decoded at once stops all other requests, in whichever thread that is done.
+
+        Parameters
+        ----------
+        data : bytes
+            The body.
+        rows : str
+            The key of the rows.
+
+        Returns
+        -------
+        dict, list or None
+            The other keys, and the rows; None if there is no list of any.
+
+        Raises
+        ------
+        Malformed, TooLarge
+            As for `decoded`.
+        """
+        with self._reading_json():
+            try:
+                parts = _PARTS.decode(data)
+                listed = _LIST.decode(parts.pop(rows, b"null"))
+            except msgspec.ValidationError:
+                return {}, None
+            return self._flat({name: _decode(part) for name, part in parts.items()}), self._flat(
+                [_decode(row) for row in listed]
+            )
+
+    @contextlib.contextmanager
+    def _reading_json(self) -> Iterator[None]:
         try:
-            values = msgspec.json.decode(data or b"{}")
+            yield
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise Malformed(f"the body is not JSON: {error}", hint="send UTF-8 JSON") from error
-        except ValueError as error:
-            raise Malformed(f"the body is JSON that no value can be made of: {error}", hint="correct it") from error
         except RecursionError as error:
             raise self._too_deep() from error
+        except ValueError as error:
+            raise Malformed(f"the body is JSON that no value can be made of: {error}", hint="correct it") from error
+
+    def _flat(self, values: R) -> R:
         if _is_deeper(values, self.limits.json_depth):
             raise self._too_deep()
         return values
@@ -288,41 +331,45 @@ def _is_deeper(value: Any, most: int) -> bool:
 
 
 @functools.cache
-def _readers(kind: type[Parameters]) -> dict[str, Callable[[list[str]], Any]]:
+def _readers(kind: type[Parameters]) -> dict[str, Callable[[str, list[str]], Any]]:
     """Say how the texts of each parameter become JSON values."""
     info = msgspec.inspect.type_info(kind)
     assert isinstance(info, msgspec.inspect.StructType)
     return {field.encode_name: _reader(field.type) for field in info.fields}
 
 
-def _reader(kind: msgspec.inspect.Type) -> Callable[[list[str]], Any]:
+def _reader(kind: msgspec.inspect.Type) -> Callable[[str, list[str]], Any]:
     while isinstance(kind, msgspec.inspect.Metadata):
         kind = kind.type
     if isinstance(kind, msgspec.inspect.UnionType):
         readers = [_reader(one) for one in kind.types if not isinstance(one, msgspec.inspect.NoneType)]
-        return _one_or_all if list in readers and _last in readers else readers[0]
+        return _one_or_all if _all in readers and _text in readers else readers[0]
     if isinstance(kind, msgspec.inspect.VarTupleType | msgspec.inspect.ListType):
-        return list
+        return _all
     if isinstance(
         kind, msgspec.inspect.IntType | msgspec.inspect.FloatType | msgspec.inspect.BoolType | msgspec.inspect.DictType
     ):
         return _as_json
-    return _last
+    return _text
 
 
-def _one_or_all(texts: list[str]) -> str | list[str]:
+def _all(_name: str, texts: list[str]) -> list[str]:
+    return texts
+
+
+def _one_or_all(_name: str, texts: list[str]) -> str | list[str]:
     """Take a single text as what it is: alone, it can be the name of a feature service."""
     return texts if len(texts) > 1 else texts[0]
 
 
-def _last(texts: list[str]) -> str:
+def _text(name: str, texts: list[str]) -> str:
     if len(texts) > 1:
-        raise InvalidInputError("a parameter is given more than once", hint="give it once")
+        raise InvalidInputError(f"the parameter {name!r} is given {len(texts)} times", hint="give it once")
     return texts[0]
 
 
-def _as_json(texts: list[str]) -> Any:
-    text = _last(texts)
+def _as_json(name: str, texts: list[str]) -> Any:
+    text = _text(name, texts)
     try:
         return msgspec.json.decode(text)
     except (msgspec.DecodeError, RecursionError, ValueError):

@@ -104,11 +104,9 @@ class Guard:
         except TiffinError as error:
             await passage.refuse(error)
         except asyncio.CancelledError:
+            # What took too long was cancelled here, and is being answered.
             if not passage.is_overdue:
                 raise
-            # It was cancelled here, and has been answered.
-            if passage.task is not None:
-                passage.task.uncancel()
         finally:
             self._leave(passage)
 

@@ -62,7 +62,7 @@ def readiness(store: FeatureStore, caller: Caller) -> Ready:
     try:
         lags = store.online_lag()
     except StorageError as error:
-        raise NotReady("the store cannot be read", hint="the server's log tells more under the request id") from error
+        raise NotReady(error.message, hint=error.hint) from error
     return Ready(
         status="ready",
         online={

@@ -163,9 +163,8 @@ def _taken(call: Call, kind: type[Parameters], body: Body, rows: str) -> tuple[d
     """Take a body apart: parameters as the store takes them, and the rows as they came."""
     bounds = _bounds(call)
     if body.media == JSON:
-        values = call.decoded(body.data)
-        found = values.pop(rows, None) if isinstance(values, dict) else None
-        if not isinstance(found, list) or not all(isinstance(row, dict) for row in found):
+        values, found = call.decoded_rows(body.data, rows)
+        if found is None or not all(isinstance(row, dict) for row in found):
             raise InvalidInputError(
                 f"the body has no list of rows under {rows!r}", hint=f'send {{"{rows}": [{{"column": value}}, …]}}'
             )

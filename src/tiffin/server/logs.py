@@ -176,10 +176,10 @@ class JsonFormatter(logging.Formatter):
 
 
 def _line(record: dict[str, Any]) -> str:
-    # Everything beyond ASCII is escaped: a terminal obeys more than the 32 control characters that JSON knows.
+    # `json` escapes all that is not plain ASCII: a terminal obeys more than the 32 control characters that JSON knows.
     short = {
         name: value[:_LONGEST] if isinstance(value, str) else value
         for name, value in record.items()
         if value is not None
     }
-    return json.dumps(short, default=str).replace("\x7f", "\\u007f") + "\n"
+    return json.dumps(short, default=str) + "\n"

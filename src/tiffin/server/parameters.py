@@ -279,7 +279,7 @@ class Materializing(Parameters, frozen=True, kw_only=True):
 class Newest(Parameters, frozen=True, kw_only=True):
     """How many of the newest."""
 
-    limit: Limit | UnsetType = UNSET
+    limit: Limit = 10_000
 
 
 class Versions(Parameters, frozen=True, kw_only=True):

@@ -47,7 +47,7 @@ class GuardedProtocol(HttpToolsProtocol):
         super().__init__(*args, **kwargs)
         guard: Guard = self.config.loaded_app
         self._limits = guard.limits
-        self._connections = guard.connections
+        self._open = guard.connections
         self._reading = _Reading.NOTHING
         self._is_refused = False
         self._head_bytes = 0
@@ -61,7 +61,7 @@ class GuardedProtocol(HttpToolsProtocol):
         """Count the connection in, or refuse it."""
         super().connection_made(transport)
         self.address = self.client[0] if self.client else ""
-        refusal = self._connections.admit(self, self.loop)
+        refusal = self._open.admit(self, self.loop)
         if refusal is not None:
             self._refuse(refusal)
             return
@@ -69,7 +69,7 @@ class GuardedProtocol(HttpToolsProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Count the connection out."""
-        self._connections.leave(self)
+        self._open.leave(self)
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:

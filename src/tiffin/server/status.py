@@ -21,7 +21,7 @@ class UnsupportedMedia(InvalidInputError):
     """The body is of a format that is not taken here."""
 
 
-class NotReady(errors.UnavailableError):
+class NotReady(errors.StorageError):
     """The store cannot be read."""
 
 
@@ -79,6 +79,7 @@ _TOLD: dict[type[StorageError], tuple[str, str]] = {
         "the server's operator makes it again: `tiffin materialize --from-scratch`",
     ),
     errors.OnlineUnavailable: ("the online index cannot be reached", "try again later"),
+    NotReady: ("the store cannot be read", "the server's log tells more under the request id"),
     errors.StorageError: ("the server's storage failed", "the server's log tells more under the request id"),
 }
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
@@ -65,28 +65,34 @@ class Found:
     """Rows of earlier times are outside the ttl, microseconds since 1970-01-01 UTC."""
     head: bytes | None
     """What the index said of the table."""
+    replaced: frozenset[str] = frozenset()
+    """Features whose nulls are replaced by defaults in the answer."""
 
     def times(self) -> list[int | None]:
         """Return the time of each row; None where there is none."""
         return [None if row is None else row[0] for row in self.rows]
 
-    def missing(self, places: Iterable[tuple[str, int]]) -> dict[str, list[Status]]:
+    def missing(
+        self, places: Iterable[tuple[str, int]], values: Mapping[str, Sequence[Any]]
+    ) -> dict[str, list[Status]]:
         """Tell of those features that not all values are there of what stands behind each.
 
         Parameters
         ----------
         places : iterable of str, int
             The features, and where they stand in the rows.
+        values : mapping of str to sequence
+            Their values in the answer.
         """
         rows, oldest = self.rows, self.oldest
         if None in rows or (oldest is not None and any(row[0] < oldest for row in cast("Sequence[Row]", rows))):
             return {name: [_status(row, oldest, place) for row in rows] for name, place in places}
-        if len(rows) == 1:
-            row = cast("Row", rows[0])
-            return {name: [Status.NULL_VALUE] for name, place in places if row[place] is None}
-        # Nearly all values are there, which is seen fastest by columns.
-        columns = list(zip(*cast("Sequence[Row]", rows), strict=True))
-        return {name: list(map(_of_value, columns[place])) for name, place in places if rows and None in columns[place]}
+        missing = {}
+        for name, place in places:
+            column = [row[place] for row in cast("Sequence[Row]", rows)] if name in self.replaced else values[name]
+            if None in column:
+                missing[name] = list(map(_of_value, column))
+        return missing
 
 
 class Taken(NamedTuple):
@@ -211,7 +217,7 @@ class OnlineAnswer:
         taken = []
         for found, (features, places) in zip(self._found, self._shape.places, strict=True):
             head = _head(found.head or b"")
-            taken.append(Taken(head.table, head.version, features, found.missing(places), found.times()))
+            taken.append(Taken(head.table, head.version, features, found.missing(places, self._values), found.times()))
         return taken
 
     def __len__(self) -> int:

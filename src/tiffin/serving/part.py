@@ -50,6 +50,7 @@ class Part:
         self._blank = [None] * (len(order) + 1)
         names = dict(zip(wanted.features, wanted.names, strict=True))
         self._defaults = [(names[feature], default) for feature, default in spec.defaults.items() if feature in names]
+        self._replaced = frozenset(name for name, _ in self._defaults)
 
     def follows(self, head: bytes | None) -> bool:
         """Tell whether rows under another head can be read as before, because only the watermark moved."""
@@ -110,12 +111,12 @@ class Part:
             # The most usual question, which can be answered with fewer detours.
             packed = known.rows[0]
             row = None if packed is None else self._codec.unpack(keys[0], packed, moment)
-            found = Found((row,), oldest, known.head)
+            found = Found((row,), oldest, known.head, self._replaced)
             values = self._blank if row is None or (oldest is not None and row[0] < oldest) else row
             for name, place in self.places:
                 answer[name] = [values[place]]
         else:
-            found = Found(self._codec.unpack_many(keys, known.rows, moment), oldest, known.head)
+            found = Found(self._codec.unpack_many(keys, known.rows, moment), oldest, known.head, self._replaced)
             answer.update(self._columns(found))
         for name, default in self._defaults:
             answer[name] = [default if value is None else value for value in answer[name]]

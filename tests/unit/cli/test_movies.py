@@ -219,7 +219,7 @@ class TestDemo:
         assert 0 < told["latency"]["p50_s"] <= told["latency"]["p99_s"]
 
     def test_without_what_a_server_needs_it_says_so(self, cli):
-        assert "pip install 'tiffin[server,client]'" in " ".join(cli("demo", *GIVEN).stdout.split())
+        assert "pip install 'tiffin[server]'" in " ".join(cli("demo", *GIVEN).stdout.split())
 
     def test_it_stops_where_a_row_knows_its_own_rating(self, cli, monkeypatch):
         late = lambda ratings: ratings.with_columns(asked_at="event_timestamp")  # noqa: E731

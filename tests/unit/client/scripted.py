@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import ssl
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -66,6 +67,7 @@ class Scripted:
         self.url = url
         self.asked: list[Asked] = []
         self.script: list[Answer] = [says(200, [])]
+        self.reads_bodies = True
         self.over = threading.Event()
         self.closed = threading.Semaphore(0)
         """One for each connection that the server has closed."""
@@ -93,7 +95,7 @@ class _Server(ThreadingHTTPServer):
 
 
 @contextmanager
-def scripted() -> Iterator[Scripted]:
+def scripted(tls: ssl.SSLContext | None = None) -> Iterator[Scripted]:
     """Serve a script on a free port."""
 
     class Handler(BaseHTTPRequestHandler):
@@ -101,7 +103,8 @@ def scripted() -> Iterator[Scripted]:
         disable_nagle_algorithm = True
 
         def answer(self) -> None:
-            body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+            length = int(self.headers.get("Content-Length", 0))
+            body = self.rfile.read(length) if here.reads_bodies else b""
             headers = {name.lower(): value for name, value in self.headers.items()}
             here.asked.append(Asked(self.command, self.path, headers, body, self.client_address[1]))
             (here.script.pop(0) if len(here.script) > 1 else here.script[0])(self)
@@ -117,7 +120,9 @@ def scripted() -> Iterator[Scripted]:
             here.closed.release()
 
     server = _Server(("127.0.0.1", 0), Handler)
-    here = Scripted(f"http://127.0.0.1:{server.server_address[1]}")
+    if tls:
+        server.socket = tls.wrap_socket(server.socket, server_side=True)
+    here = Scripted(f"{'https' if tls else 'http'}://127.0.0.1:{server.server_address[1]}")
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
     thread.start()
     try:

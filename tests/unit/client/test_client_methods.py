@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import inspect
 import pickle
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
@@ -143,11 +146,40 @@ def test_a_client_can_be_sent_to_another_process(kind):
 
 
 def test_making_a_client_needs_no_http_library():
-    import subprocess
-    import sys
-    from pathlib import Path
-
     heavy = {"aiohttp", "pandas", "pyarrow", "tiffin.server", "tiffin.store", "urllib3", "zstandard"}
     code = f"import sys, tiffin; tiffin.connect(); assert not {heavy} & set(sys.modules)"
     source = Path(__file__).parents[3] / "src"
     subprocess.run([sys.executable, "-c", code], check=True, env={"PYTHONPATH": str(source)}, timeout=60)
+
+
+@pytest.mark.slow
+def test_type_checkers_see_exact_signatures(tmp_path):
+    code = """
+from typing import assert_type
+import tiffin
+from tiffin.client import OnlineAnswer
+from tiffin.frames import FeatureFrame
+from tiffin.tables.catalog import TableInfo
+
+
+def use(store: tiffin.FeatureStoreClient) -> None:
+    assert_type(store.read("a/b", columns=["x"]), FeatureFrame)
+    assert_type(store.tables(), list[TableInfo])
+    assert_type(store.prepare("a").read([]), OnlineAnswer)
+    assert_type(tiffin.connect(timeout_s=3), tiffin.FeatureStoreClient)
+    store.read(7)  # type: ignore[arg-type]
+    store.read("a/b", colums=["x"])  # type: ignore[call-arg]
+    tiffin.connect(timeout=3)  # type: ignore[call-arg]
+
+
+async def wait(store: tiffin.AsyncFeatureStoreClient) -> None:
+    assert_type(await store.save("a/b", []), tiffin.Commit)
+    assert_type(await store.get_online_features(["a/b"], []), OnlineAnswer)
+    assert_type(await (await store.prepare("a")).read([]), OnlineAnswer)
+    await store.drop("a/b", version=3)  # type: ignore[call-arg]
+"""
+    (tmp_path / "uses.py").write_text(code)
+    root = Path(__file__).parents[3]
+    command = [sys.executable, "-m", "mypy", "--config-file", str(root / "pyproject.toml"), str(tmp_path / "uses.py")]
+    done = subprocess.run(command, check=False, cwd=root, capture_output=True, text=True, timeout=110)
+    assert done.returncode == 0, done.stdout

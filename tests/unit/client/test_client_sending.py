@@ -8,6 +8,8 @@ import logging
 import multiprocessing
 import os
 import re
+import ssl
+import subprocess
 import sys
 import threading
 import time
@@ -109,6 +111,14 @@ def test_a_proxy_is_told_who_asks_and_no_more(ask, server):
     assert not {"p%40ss", "p@ss", "tfn_secret"} & set(re.findall(r"[\w%@]+", str(caught.value)))
 
 
+def test_large_bodies_are_sent_again_whole(ask, server):
+    server.script = [breaks_off, says(200, COMMIT)]
+    frame = pl.DataFrame({"x": range(400_000)})
+    ask("save", "g/t", frame)
+    assert [from_stream(asked.body).frame.to_polars().equals(frame) for asked in server.asked] == [True, True]
+    assert all(asked.headers["content-length"] == str(len(asked.body)) for asked in server.asked)
+
+
 def test_large_bodies_are_compressed_for_other_machines(ask, server):
     server.script = [says(200, COMMIT)]
     frame = pl.DataFrame({"x": range(50_000)})
@@ -132,6 +142,20 @@ def test_compressed_answers_are_read(ask, server):
     server.script = [says(404, error, content_type="application/problem+json", content_encoding="zstd")]
     with pytest.raises(errors.TableNotFound, match="gone"):
         ask("read", "g/t")
+
+
+def test_a_server_proves_who_it_is(ask, tmp_path):
+    certificate, key = str(tmp_path / "certificate.pem"), str(tmp_path / "key.pem")
+    about = ["-days", "1", "-subj", "/CN=tiffin", "-addext", "subjectAltName=IP:127.0.0.1"]
+    made = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-keyout", key, "-out", certificate]
+    subprocess.run(["openssl", "req", "-x509", *made, *about], check=True, capture_output=True, timeout=30)
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    tls.load_cert_chain(certificate, key)
+    with scripted(tls) as secure:
+        assert ask("tables", url=secure.url, ca_file=certificate) == []
+        with pytest.raises(errors.Unreachable, match="certificate"):
+            ask("tables", url=secure.url)
+        assert len(secure.asked) == 1
 
 
 # What is repeated
@@ -187,6 +211,18 @@ def test_errors_are_not_repeated(ask, server):
         assert type(caught.value) is kind
         assert (caught.value.message, caught.value.hint) == ("what", "do")
         assert len(server.asked) == 1
+
+
+def test_a_refusal_is_heard_while_the_body_is_still_being_sent(server):
+    def refuses(handler: Any) -> None:
+        problem(413, "too_large")(handler)
+        handler.close_connection = True
+
+    server.reads_bodies = False
+    server.script = [refuses]
+    with tiffin.connect(server.url) as client, pytest.raises(errors.TooLarge):
+        client.save("g/t", pl.DataFrame({"x": range(2_000_000)}))
+    assert len(server.asked) == 1
 
 
 def test_the_server_says_how_long_to_wait(ask, server):
@@ -264,9 +300,24 @@ def test_what_answers_is_no_tiffin_server(ask, server):
         server.script = [answer]
         with pytest.raises(errors.Unreachable, match="404"):
             ask("tables")
-    server.script = [says(200, {"hello": 1})]
-    with pytest.raises(errors.StorageError, match="not what was expected"):
-        ask("tables")
+    frame = b"".join(to_stream(FeatureFrame(pl.DataFrame({"x": range(1000)}))))
+    for method, args, body, coding in (
+        ("tables", [], b'{"hello": 1}', ""),
+        ("read", ["g/t"], b"[]", ""),
+        ("read", ["g/t"], frame[:-500], ""),
+        ("read", ["g/t"], b"no zstd", "zstd"),
+        ("read", ["g/t"], zstandard.compress(frame)[:-20], "zstd"),
+    ):
+        server.script = [says(200, body, content_encoding=coding)]
+        with pytest.raises(errors.StorageError, match="not what was expected"):
+            ask(method, *args)
+
+
+def test_what_stands_between_does_not_say_what_became_of_a_write(ask, server):
+    server.script = [says(502, b"<html>", content_type="text/html")]
+    with pytest.raises(errors.OutcomeUnknown, match="502"):
+        ask("drop", "g/t")
+    assert len(server.asked) == 1
 
 
 # Threads, processes, connections

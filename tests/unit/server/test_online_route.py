@@ -82,6 +82,7 @@ def test_entities_as_columns_and_several_tables(client):
         {"user_id": 7, "item": "a", "mean": 4.5, "price": "1.50"},
         {"user_id": 9, "item": "b", "mean": None, "price": None},
     ]
+    assert given["statuses"] == {"mean": ["PRESENT", "NULL_VALUE"], "price": ["PRESENT", "NOT_FOUND"]}
     assert given["versions"] == {"user/ratings": 0, "item/price": 0}
 
 
@@ -156,7 +157,7 @@ def test_keys_that_json_has_no_form_for(client, store, name):
         ({"features": ["user/ratings:mean"], "entity_rows": [{"user_id": 7}, {"user": 8}]}, 422, "row 1"),
         ({"features": ["user/ratings:mean"], "entity_rows": [{"user_id": "x"}]}, 422, "user_id"),
         ({"features": ["user/ratings:mean"], "entity_rows": [{"user_id": [7]}]}, 422, "array"),
-        ({"features": ["user/ratings:mean"], "entity_rows": {"user_id": [7], "item": [7, 8]}}, 422, "length"),
+        ({"features": ["user/ratings:mean", "item/price"], "entity_rows": {"user_id": [7], "item": []}}, 422, "length"),
         ({"features": ["user/ratings:mean"]}, 422, "entity_rows"),
         ({"features": [], "entity_rows": []}, 422, "features"),
         ({"features": ["user/ratings:mean"], "entity_rows": [], "at": 1}, 422, "at"),
@@ -234,6 +235,17 @@ def test_saves_new_features_and_services_that_change_are_followed(client, store)
 
 
 # How long it takes
+
+
+def test_a_plan_that_is_asked_for_again_and_again_stays_known(client, store):
+    def features(number: int) -> list[str]:
+        return ["user/ratings:mean", "user/ratings:city", *["user/ratings:mean"] * number]
+
+    ask(client, features(0), [{"user_id": 7}])
+    for number in range(1, 300):
+        ask(client, features(number), [])
+        assert store.plans.known(features(0)) is not None
+    assert store.plans.known(features(1)) is None
 
 
 def test_few_entities_are_answered_at_once_and_many_in_a_thread(client, store, monkeypatch):

@@ -70,7 +70,7 @@ def test_every_route_says_what_it_does_takes_and_gives(document):
         said = {parameter["name"]: parameter for parameter in operation.get("parameters", ())}
         assert all(said[name]["in"] == "path" and said[name]["description"] for name in names), where
         body = operation.get("requestBody", {"content": {}})["content"]
-        assert (JSON in body or method == "get" or len(body) < 2), where
+        assert JSON in body or method == "get" or len(body) < 2, where
 
 
 def test_every_reference_leads_somewhere(document):

@@ -69,14 +69,14 @@ def test_some_errors_say_more_in_headers():
     assert headers_of(errors.TableNotFound("x")) == {}
 
 
-@pytest.fixture
-def store(tmp_path):
-    with tiffin.FeatureStore(tmp_path / "store") as opened:
+@pytest.fixture(scope="module")
+def store(tmp_path_factory):
+    with tiffin.FeatureStore(tmp_path_factory.mktemp("store")) as opened:
         opened.save("g/t", [{"id": 1}], entity="id")
         yield opened
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def client(store):
     with AppClient(create_app(store, ServerOptions())) as client:
         yield client

@@ -37,6 +37,15 @@ def client(store):
         yield client
 
 
+@pytest.fixture(scope="module")
+def fixed(tmp_path_factory):
+    """A client of a store that nobody changes."""
+    with tiffin.FeatureStore(tmp_path_factory.mktemp("store")) as store:
+        store.save("g/t", ROWS, entity="id")
+        with AppClient(create_app(store, ServerOptions())) as client:
+            yield client
+
+
 def read(client, **question) -> dict:
     answer = client.post("/tables/g/t/read", json=question)
     assert answer.status_code == 200, answer.text
@@ -47,8 +56,8 @@ def counted(answer: dict) -> tuple[int, int]:
     return answer["row_count"], answer["total_rows"]
 
 
-def test_a_page_tells_the_rows_of_the_table_and_not_its_own(client):
-    page = client.get("/features/g/t?columns=id,x&limit=3&offset=98").json()
+def test_a_page_tells_the_rows_of_the_table_and_not_its_own(fixed):
+    page = fixed.get("/features/g/t?columns=id,x&limit=3&offset=98").json()
     assert page["data"] == [{"id": 98, "x": 49.0}, {"id": 99, "x": 49.5}]
     assert (page["feature_group"], page["feature_name"]) == ("g", "t")
     assert page["metadata"] == {
@@ -58,7 +67,7 @@ def test_a_page_tells_the_rows_of_the_table_and_not_its_own(client):
         "dtypes": {"id": "Int64", "x": "Float64"},
         "version": 0,
     }
-    beyond = client.get("/features/g/t?columns=id&columns=x&offset=1000").json()
+    beyond = fixed.get("/features/g/t?columns=id&columns=x&offset=1000").json()
     assert (beyond["data"], beyond["metadata"]["total_rows"]) == ([], 100)
 
 
@@ -80,12 +89,12 @@ def test_a_page_tells_the_rows_of_the_table_and_not_its_own(client):
         ({"feature": "x", "limit": 2}, (2, 100)),
     ],
 )
-def test_totals_are_of_the_selection(client, question, counts):
-    assert counted(read(client, **question)) == counts
+def test_totals_are_of_the_selection(fixed, question, counts):
+    assert counted(read(fixed, **question)) == counts
 
 
-def test_a_read_of_one_feature_has_the_keys(client):
-    assert list(read(client, feature="x")["columns"]) == ["id", "x"]
+def test_a_read_of_one_feature_has_the_keys(fixed):
+    assert list(read(fixed, feature="x")["columns"]) == ["id", "x"]
 
 
 def test_versions_by_number_and_by_time(client, store):
@@ -120,20 +129,20 @@ def test_a_table_made_in_the_place_of_another_has_other_tags(client, store):
     assert client.get("/features/g/t", headers={"If-None-Match": tag}).status_code == 200
 
 
-def test_answers_in_other_forms_have_other_tags(client):
+def test_answers_in_other_forms_have_other_tags(fixed):
     asked = [
         ("/features/g/t", {}), ("/features/g/t?limit=5", {}), ("/features/g/t?columns=x", {}),
         ("/features/g/t?nan=text", {}), ("/features/g/t", {"Accept": ARROW}), ("/features/g/t", {"Accept": CSV}),
         ("/features/g/t", {"Accept-Encoding": "gzip"}), ("/features/g/t", {"Accept-Encoding": "identity"}),
     ]  # fmt: skip
-    tags = [client.get(path, headers={"Accept-Encoding": "zstd", **headers}).headers["etag"] for path, headers in asked]
+    tags = [fixed.get(path, headers={"Accept-Encoding": "zstd", **headers}).headers["etag"] for path, headers in asked]
     assert len(set(tags)) == len(tags)
 
 
-def test_the_two_ways_to_read_a_table_never_answer_for_one_another(client):
-    assert "rows" in read(client)
-    assert "data" in client.get("/features/g/t").json()
-    assert "rows" in read(client)
+def test_the_two_ways_to_read_a_table_never_answer_for_one_another(fixed):
+    assert "rows" in read(fixed)
+    assert "data" in fixed.get("/features/g/t").json()
+    assert "rows" in read(fixed)
 
 
 @pytest.mark.parametrize(
@@ -215,8 +224,8 @@ def test_parquet_and_csv_are_files_to_be_kept(client, tmp_path):
     assert_frame_equal(pl.read_parquet(parquet.content), ROWS)
 
 
-def test_a_format_that_is_not_offered_is_refused_with_the_list(client):
-    refused = client.get("/features/g/t", headers={"Accept": "image/png"})
+def test_a_format_that_is_not_offered_is_refused_with_the_list(fixed):
+    refused = fixed.get("/features/g/t", headers={"Accept": "image/png"})
     assert refused.status_code == 406
     assert ARROW in refused.json()["hint"]
 
@@ -241,7 +250,7 @@ def test_batch_reads_several_tables_by_keys_as_of_one_time(client, store):
     assert long_ago.status_code == 404
 
 
-def test_info_tells_of_tables_without_reading_them(client):
-    there = client.get("/features/g/t/info").json()["storage_info"]
+def test_info_tells_of_tables_without_reading_them(fixed):
+    there = fixed.get("/features/g/t/info").json()["storage_info"]
     assert (there["exists"], there["row_count"], there["column_count"]) == (True, 100, 3)
-    assert client.get("/features/g/none/info").json()["storage_info"]["exists"] is False
+    assert fixed.get("/features/g/none/info").json()["storage_info"]["exists"] is False

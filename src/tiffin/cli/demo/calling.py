@@ -19,7 +19,7 @@ from tiffin.cli.run import Run
 from tiffin.errors import CorruptData, StorageError
 
 READS = 500
-_NEEDED = ("fastapi", "uvicorn", "urllib3")
+_NEEDED = ("fastapi", "uvicorn")
 
 
 class Called(msgspec.Struct, frozen=True, kw_only=True):

@@ -27,7 +27,7 @@ def views(found: Serving) -> Iterator[RenderableType]:
 def called(found: Called | None) -> Iterator[RenderableType]:
     """Show what calling the server took."""
     if found is None:
-        yield from section("Not served over HTTP", "pip install 'tiffin[server,client]' brings what that needs")
+        yield from section("Not served over HTTP", "pip install 'tiffin[server]' brings what that needs")
         return
     yield from section("Served over HTTP", f"{found.url}, answering after {words.seconds(found.start_s)}")
     yield _latencies([found.latency])

@@ -7,10 +7,10 @@ from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from tiffin.server import answers, batch, reading
-from tiffin.server import parameters as p
 from tiffin.server.call import Call
 from tiffin.server.intake import rows_of
 from tiffin.server.openapi import Group, Name, documented
+from tiffin.server.parameters import Page, Records, Several, split
 from tiffin.simple.lookup import storage_info
 
 router = APIRouter(prefix="/features", tags=["features"])
@@ -18,31 +18,31 @@ router = APIRouter(prefix="/features", tags=["features"])
 _TABLE = "/{group}/{name}"
 
 
-@router.post("/batch", **documented("Read rows of several tables", body=p.Several, gives=batch.Batch))
+@router.post("/batch", **documented("Read rows of several tables", body=Several, gives=batch.Batch))
 async def several(request: Request) -> Response:
     """Read rows of several tables by their keys, each as of one time."""
     call = Call(request)
     call.may("read")
-    asked = await call.body(p.Several)
+    asked = await call.body(Several)
     call.may("read", *await call.run(call.store.tables_of, asked.feature_names))
     return await batch.answer(call, asked)
 
 
-@router.get(_TABLE, **documented("Read a page of a table", query=p.Page, gives=batch.FeaturePage, in_formats=True))
+@router.get(_TABLE, **documented("Read a page of a table", query=Page, gives=batch.FeaturePage, in_formats=True))
 async def page(request: Request, group: Group, name: Name) -> Response:
     """Read rows of a table, a page at a time; also as Arrow, Parquet or CSV."""
     call, table = await Call.of_table(request, "read", group, name)
-    asked = call.query(p.Page)
-    rows = msgspec.structs.replace(reading.asked_of(table, asked), columns=p.split(asked.columns))
+    asked = call.query(Page)
+    rows = msgspec.structs.replace(reading.asked_of(table, asked), columns=split(asked.columns))
     form = answers.form_of(call, nan=asked.nan, envelope=batch.page_of(*table.split("/")), name=name)
     return await reading.answer(call, form, rows)
 
 
-@router.post(_TABLE, **documented("Save records", frame=p.Records, rows="records", gives=batch.Saved, repeatable=True))
+@router.post(_TABLE, **documented("Save records", frame=Records, rows="records", gives=batch.Saved, repeatable=True))
 async def save(request: Request, group: Group, name: Name) -> Response:
     """Save records in place of what the table held; its columns may change."""
     call, table = await Call.of_table(request, "write", group, name)
-    sent = await rows_of(call, p.Records, table, rows="records")
+    sent = await rows_of(call, Records, table, rows="records")
     commit = await call.run(call.store.save, table, sent.frame, evolve=True, once=sent.once)
     return call.result(batch.saved(commit))
 

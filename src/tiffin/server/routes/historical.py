@@ -8,41 +8,41 @@ from starlette.responses import Response
 from tiffin.agreement import Verification
 from tiffin.quality.report import LeakageReport
 from tiffin.server import answers
-from tiffin.server import parameters as p
 from tiffin.server.answers import Frame
 from tiffin.server.call import Call
 from tiffin.server.intake import spine_of
 from tiffin.server.openapi import documented
+from tiffin.server.parameters import Joining, Suspecting, Verifying
 
 router = APIRouter(tags=["training"])
 
 
 @router.post(
-    "/historical", **documented("Make a training frame", frame=p.Joining, rows="spine", gives=Frame, may_be_empty=True)
+    "/historical", **documented("Make a training frame", frame=Joining, rows="spine", gives=Frame, may_be_empty=True)
 )
 async def historical(request: Request) -> Response:
     """Give each row of a spine the features of its entities as of its time; without a body, what the tables hold."""
     call = Call(request)
-    spine = await spine_of(call, p.Joining)
+    spine = await spine_of(call, Joining)
     form = answers.form_of(call, nan=spine.given.pop("nan"), envelope=answers.plain_envelope, name="historical")
     return await answers.rows(
         call, form, lambda: answers.all_of(call.store.get_historical_features(spine.frame, **spine.given))
     )
 
 
-@router.post("/leakage", **documented("Check for leakage", frame=p.Suspecting, rows="spine", gives=LeakageReport))
+@router.post("/leakage", **documented("Check for leakage", frame=Suspecting, rows="spine", gives=LeakageReport))
 async def leakage(request: Request) -> Response:
     """Warn of features that know what is not yet known at the label's time."""
     call = Call(request)
-    spine = await spine_of(call, p.Suspecting)
+    spine = await spine_of(call, Suspecting)
     return call.result(await call.run(call.store.check_leakage, spine.frame, **spine.given))
 
 
-@router.post("/verify", **documented("Compare online with offline", body=p.Verifying, gives=Verification))
+@router.post("/verify", **documented("Compare online with offline", body=Verifying, gives=Verification))
 async def verify(request: Request) -> Response:
     """Prove on samples that the online index answers what the tables say."""
     call = Call(request)
-    asked = (await call.body(p.Verifying)).given()
+    asked = (await call.body(Verifying)).given()
     if "features" in asked:
         await call.may_use("read", asked["features"])
     else:

@@ -10,11 +10,11 @@ from starlette.responses import Response
 from tiffin.doctor import Finding
 from tiffin.materialize import Materialized
 from tiffin.reading import Stats
-from tiffin.server import parameters as p
 from tiffin.server.call import Call
 from tiffin.server.health import Health, Ready, readiness
 from tiffin.server.metrics import MEDIA
 from tiffin.server.openapi import documented
+from tiffin.server.parameters import Compacting, Examining, Materializing, Vacuuming
 from tiffin.tables.table import Commit
 from tiffin.tables.upkeep import Vacuumed
 
@@ -38,7 +38,7 @@ async def ready(request: Request) -> Response:
 async def metrics(request: Request) -> Response:
     """Give figures of all worker processes: requests, latencies, caches, rows, commits, online lag."""
     call = Call(request)
-    call.may("read")
+    call.may_all("read")
     return Response(await call.run(request.app.state.metrics.exposition), media_type=MEDIA)
 
 
@@ -51,36 +51,36 @@ async def stats(request: Request) -> Response:
 
 
 @router.post(
-    "/online/materialize", **documented("Bring all online tables up", body=p.Materializing, gives=list[Materialized])
+    "/online/materialize", **documented("Bring all online tables up", body=Materializing, gives=list[Materialized])
 )
 async def materialize(request: Request) -> Response:
     """Bring the online index up to the newest versions of all tables that are online."""
     call = Call(request)
     call.may_all("write")
-    asked = await call.body(p.Materializing)
+    asked = await call.body(Materializing)
     return call.result(await call.run(call.store.materialize, from_scratch=asked.from_scratch))
 
 
-@router.post("/vacuum", **documented("Remove old versions", body=p.Vacuuming, gives=list[Vacuumed]))
+@router.post("/vacuum", **documented("Remove old versions", body=Vacuuming, gives=list[Vacuumed]))
 async def vacuum(request: Request) -> Response:
     """Remove old versions and files that belong to no version; versions being read are kept."""
     call = Call(request)
-    asked = (await call.body(p.Vacuuming)).given()
+    asked = (await call.body(Vacuuming)).given()
     table = await call.one_or_all("admin", asked.pop("table", None))
     return call.result(await call.run(call.store.vacuum, table, **asked))
 
 
-@router.post("/compact", **documented("Merge small files", body=p.Compacting, gives=list[Commit]))
+@router.post("/compact", **documented("Merge small files", body=Compacting, gives=list[Commit]))
 async def compact(request: Request) -> Response:
     """Merge the small files of a table, or of all tables; rows and their order stay the same."""
     call = Call(request)
-    table = await call.one_or_all("admin", (await call.body(p.Compacting)).table)
+    table = await call.one_or_all("admin", (await call.body(Compacting)).table)
     return call.result(await call.run(call.store.compact, table))
 
 
-@router.get("/examine", **documented("Check what is stored", query=p.Examining, gives=list[Finding]))
+@router.get("/examine", **documented("Check what is stored", query=Examining, gives=list[Finding]))
 async def examine(request: Request) -> Response:
     """Check that every version can be read, every file is what was written, and every service finds its features."""
     call = Call(request)
-    table = await call.one_or_all("admin", call.query(p.Examining).given().get("table"))
+    table = await call.one_or_all("admin", call.query(Examining).given().get("table"))
     return call.result(await call.run(call.store.examine, table))

@@ -6,9 +6,9 @@ from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from tiffin.registry import Service
-from tiffin.server import parameters as p
 from tiffin.server.call import Call
 from tiffin.server.openapi import Own, documented
+from tiffin.server.parameters import NewService
 
 router = APIRouter(prefix="/services", tags=["services"])
 
@@ -22,12 +22,12 @@ async def services(request: Request) -> Response:
     return call.result([service for service in found if all(map(call.caller.sees, service.features))])
 
 
-@router.post("", **documented("Create a feature service", body=p.NewService, gives=Service))
+@router.post("", **documented("Create a feature service", body=NewService, gives=Service))
 async def create(request: Request) -> Response:
     """Save a list of references under a name, for one model."""
     call = Call(request)
     call.may("write")
-    asked = (await call.body(p.NewService)).given()
+    asked = (await call.body(NewService)).given()
     await call.may_use("write", asked["features"])
     return call.result(await call.run(call.store.create_service, **asked))
 

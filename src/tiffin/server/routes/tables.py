@@ -10,11 +10,23 @@ from starlette.responses import Response
 from tiffin.diff import Diff
 from tiffin.materialize import Materialized
 from tiffin.server import answers, reading
-from tiffin.server import parameters as p
 from tiffin.server.answers import Frame
 from tiffin.server.call import Call
 from tiffin.server.intake import rows_of
 from tiffin.server.openapi import Group, Name, documented
+from tiffin.server.parameters import (
+    AtVersion,
+    Dropping,
+    Explaining,
+    Materializing,
+    Newest,
+    Pushing,
+    Question,
+    Restoring,
+    Saving,
+    Shown,
+    Versions,
+)
 from tiffin.tables.catalog import TableInfo
 from tiffin.tables.table import Commit
 
@@ -32,83 +44,83 @@ async def tables(request: Request) -> Response:
     return call.result([info for info in infos if call.caller.sees(info.table)])
 
 
-@router.get(_TABLE, **documented("Describe a table", query=p.AtVersion, gives=TableInfo))
+@router.get(_TABLE, **documented("Describe a table", query=AtVersion, gives=TableInfo))
 async def describe(request: Request, group: Group, name: Name) -> Response:
     """Describe a table: its columns, keys, size and versions."""
     call, table = await Call.of_table(request, "read", group, name)
-    return call.result(await call.run(call.store.describe, call.query(p.AtVersion).reference(table)))
+    return call.result(await call.run(call.store.describe, call.query(AtVersion).reference(table)))
 
 
-@router.post(_TABLE, **documented("Save rows as the next version", frame=p.Saving, gives=Commit, repeatable=True))
+@router.post(_TABLE, **documented("Save rows as the next version", frame=Saving, gives=Commit, repeatable=True))
 async def save(request: Request, group: Group, name: Name) -> Response:
     """Save rows; when this is answered, they survive a power loss."""
     call, table = await Call.of_table(request, "write", group, name)
-    sent = await rows_of(call, p.Saving, table)
+    sent = await rows_of(call, Saving, table)
     return call.result(await call.run(call.store.save, table, sent.frame, **sent.given, once=sent.once))
 
 
-@router.delete(_TABLE, **documented("Drop a table", query=p.Dropping, gives=None, status=204))
+@router.delete(_TABLE, **documented("Drop a table", query=Dropping, gives=None, status=204))
 async def drop(request: Request, group: Group, name: Name) -> Response:
     """Remove a table with all its versions, for good."""
     call, table = await Call.of_table(request, "write", group, name)
-    await call.run(call.store.drop, table, force=call.query(p.Dropping).force)
+    await call.run(call.store.drop, table, force=call.query(Dropping).force)
     return Response(status_code=204)
 
 
-@router.post(_TABLE + "/read", **documented("Read rows", query=p.Shown, body=p.Question, gives=Frame))
+@router.post(_TABLE + "/read", **documented("Read rows", query=Shown, body=Question, gives=Frame))
 async def read(request: Request, group: Group, name: Name) -> Response:
     """Read a table, or some of its rows and columns, at any version."""
     call, table = await Call.of_table(request, "read", group, name)
-    form = answers.form_of(call, nan=call.query(p.Shown).nan, envelope=answers.plain_envelope, name=name)
-    asked = await call.body(p.Question)
+    form = answers.form_of(call, nan=call.query(Shown).nan, envelope=answers.plain_envelope, name=name)
+    asked = await call.body(Question)
     return await reading.answer(call, form, reading.asked_of(table, asked))
 
 
-@router.get(_TABLE + "/history", **documented("List the versions", query=p.Newest, gives=list[Commit]))
+@router.get(_TABLE + "/history", **documented("List the versions", query=Newest, gives=list[Commit]))
 async def history(request: Request, group: Group, name: Name) -> Response:
     """List the versions of a table that can be read, newest first."""
     call, table = await Call.of_table(request, "read", group, name)
-    return call.result(await call.run(call.store.history, table, **call.query(p.Newest).given()))
+    return call.result(await call.run(call.store.history, table, **call.query(Newest).given()))
 
 
-@router.get(_TABLE + "/diff", **documented("Compare two versions", query=p.Versions, gives=Diff))
+@router.get(_TABLE + "/diff", **documented("Compare two versions", query=Versions, gives=Diff))
 async def diff(request: Request, group: Group, name: Name) -> Response:
     """Tell what changed between two versions of a table."""
     call, table = await Call.of_table(request, "read", group, name)
-    return call.result(await call.run(call.store.diff, table, **call.query(p.Versions).given()))
+    return call.result(await call.run(call.store.diff, table, **call.query(Versions).given()))
 
 
-@router.post(_TABLE + "/restore", **documented("Restore a version", body=p.Restoring, gives=Commit))
+@router.post(_TABLE + "/restore", **documented("Restore a version", body=Restoring, gives=Commit))
 async def restore(request: Request, group: Group, name: Name) -> Response:
     """Make an older version the newest again; this is itself a version."""
     call, table = await Call.of_table(request, "write", group, name)
-    asked = await call.body(p.Restoring)
+    asked = await call.body(Restoring)
     return call.result(await call.run(call.store.restore, table, **asked.given()))
 
 
 @router.post(
-    _TABLE + "/push", **documented("Append rows and put them online", frame=p.Pushing, gives=Commit, repeatable=True)
+    _TABLE + "/push", **documented("Append rows and put them online", frame=Pushing, gives=Commit, repeatable=True)
 )
 async def push(request: Request, group: Group, name: Name) -> Response:
     """Append rows to a table and put them online, in one step."""
     call, table = await Call.of_table(request, "write", group, name)
-    sent = await rows_of(call, p.Pushing, table)
+    sent = await rows_of(call, Pushing, table)
     return call.result(await call.run(call.store.push, table, sent.frame, **sent.given, once=sent.once))
 
 
 @router.post(
-    _TABLE + "/materialize", **documented("Bring the online index up", body=p.Materializing, gives=list[Materialized])
+    _TABLE + "/materialize", **documented("Bring the online index up", body=Materializing, gives=list[Materialized])
 )
 async def materialize(request: Request, group: Group, name: Name) -> Response:
     """Bring the online index up to the newest version; a table that is not online becomes so."""
     call, table = await Call.of_table(request, "write", group, name)
-    asked = await call.body(p.Materializing)
+    asked = await call.body(Materializing)
     return call.result(await call.run(call.store.materialize, table, from_scratch=asked.from_scratch))
 
 
-@router.post(_TABLE + "/explain", **documented("Explain a value", body=p.Explaining, gives=dict[str, Any]))
+@router.post(_TABLE + "/explain", **documented("Explain a value", body=Explaining, gives=dict[str, Any]))
 async def explain(request: Request, group: Group, name: Name) -> Response:
     """Tell which row of which commit gives a value, and why not another."""
     call, table = await Call.of_table(request, "read", group, name)
-    asked = await call.body(p.Explaining)
+    asked = await call.body(Explaining)
     return call.result(await call.run(call.store.explain, asked.reference(table), asked.key(), **asked.times()))

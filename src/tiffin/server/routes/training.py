@@ -6,11 +6,11 @@ from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from tiffin.server import answers
-from tiffin.server import parameters as p
 from tiffin.server.answers import Frame
 from tiffin.server.call import Call
 from tiffin.server.intake import training_frame_of
 from tiffin.server.openapi import Own, documented
+from tiffin.server.parameters import NewTrainingSet, Shown
 from tiffin.training.sets import TrainingSet
 
 router = APIRouter(prefix="/training-sets", tags=["training"])
@@ -32,23 +32,23 @@ async def training_set(request: Request, name: Own) -> Response:
     return call.result(await call.training_set("read", name))
 
 
-@router.post("/{name}", **documented("Save a training set", frame=p.NewTrainingSet, only_arrow=True, gives=TrainingSet))
+@router.post("/{name}", **documented("Save a training set", frame=NewTrainingSet, only_arrow=True, gives=TrainingSet))
 async def save(request: Request, name: Own) -> Response:
     """Keep what it takes to make a training frame again; the body is one, as `/historical` gave it as Arrow."""
     call = Call(request)
     call.may("write")
-    asked = call.query(p.NewTrainingSet).given()
+    asked = call.query(NewTrainingSet).given()
     frame = await training_frame_of(call)
     call.may("write", *frame.lock)
     return call.result(await call.run(call.store.save_training_set, name, frame, **asked))
 
 
-@router.post("/{name}/reproduce", **documented("Make a training frame again", query=p.Shown, gives=Frame))
+@router.post("/{name}/reproduce", **documented("Make a training frame again", query=Shown, gives=Frame))
 async def reproduce(request: Request, name: Own) -> Response:
     """Make a saved training frame again, bit for bit."""
     call = Call(request)
     await call.training_set("read", name)
-    form = answers.form_of(call, nan=call.query(p.Shown).nan, envelope=answers.plain_envelope, name=name)
+    form = answers.form_of(call, nan=call.query(Shown).nan, envelope=answers.plain_envelope, name=name)
     return await answers.rows(call, form, lambda: answers.all_of(call.store.reproduce(name)))
 
 
