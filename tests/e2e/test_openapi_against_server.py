@@ -37,7 +37,9 @@ def check(folder: Path, cwd: Path, *options: str) -> None:
             *(f"{url}/openapi.json", "--header", f"Authorization: Bearer {secret}", "--no-color"),
             *("--continue-on-failure", "--request-timeout", "20", "--seed", "1", *options),
         ]
-        done = subprocess.run(command, cwd=cwd, env=ENVIRONMENT, capture_output=True, text=True, timeout=600)
+        done = subprocess.run(
+            command, cwd=cwd, env=ENVIRONMENT, capture_output=True, text=True, timeout=600, check=False
+        )
     assert done.returncode == 0, done.stdout[-20_000:] + done.stderr[-2000:]
 
 
@@ -48,4 +50,4 @@ def test_the_examples_of_every_route_are_answered_as_documented(folder, tmp_path
 @pytest.mark.slow
 @pytest.mark.timeout(700)
 def test_nothing_is_found_by_all_checks_in_all_phases(folder, tmp_path):
-    check(folder, tmp_path, "--max-examples", "60", "--max-time", "240")
+    check(folder, tmp_path, "--max-examples", "60", "--max-time", "150")

@@ -72,6 +72,7 @@ def test_slow_downloads_do_not_delay_online_reads(url):
     assert beside < 10 * alone + 0.05
 
 
+@pytest.mark.slow
 def test_large_bodies_being_read_do_not_stop_online_reads(url):
     rows = [{"id": number, "a": number / 3, "b": str(number)} for number in range(150_000)]
     body = json.dumps({"rows": rows, "mode": "overwrite"}).encode()

@@ -167,6 +167,7 @@ def test_what_is_wrong_is_said_before_anything_is_served(tmp_path):
         assert tiffin_cli(tmp_path, "serve", "--port", "0", *wrong, status=1)["error"]["message"]
 
 
+@pytest.mark.slow
 def test_a_server_of_one_process_speaks_tls_logs_and_is_ended_by_a_second_signal(tmp_path):
     certificate, key = tmp_path / "server.pem", tmp_path / "server.key"
     subprocess.run(

@@ -28,7 +28,8 @@ if TYPE_CHECKING:
     from tiffin.server.options import ServerOptions
     from tiffin.store import FeatureStore
 
-_THREADS = 8
+_THREADS = 16
+"""For what may take long; each may hold a large frame."""
 _KEPT_ANSWERS = 1000
 _KEPT_BYTES = 64 << 20
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -105,12 +105,12 @@ def saved(commit: Commit) -> Saved:
 
 
 async def answer(call: Call, asked: Several) -> Response:
-    """Answer with rows of several tables.
+    """Answer with rows of several tables, if the caller may read them.
 
     Parameters
     ----------
     call : Call
-        The request; the caller may read the tables.
+        The request.
     asked : Several
         Which tables, and whose rows.
 
@@ -120,6 +120,8 @@ async def answer(call: Call, asked: Several) -> Response:
 
     Raises
     ------
+    AccessError
+        The caller may not read one of them.
     TooLarge
         They are more rows than an answer may have, or too many entities are asked for.
     TableNotFound, VersionNotFound, InvalidInputError
@@ -131,16 +133,17 @@ async def answer(call: Call, asked: Several) -> Response:
             hint="ask in several requests",
         )
     choose_media(call.request.headers.get("accept", ""), [JSON])
-    return await answers.json_of(call, lambda: _made(_frames(call, asked), asked))
+    tables = {name: (await call.may_use("read", [name]))[0] for name in asked.feature_names}
+    return await answers.json_of(call, lambda: _made(_frames(call, asked, tables), asked))
 
 
-def _frames(call: Call, asked: Several) -> dict[str, FeatureFrame]:
+def _frames(call: Call, asked: Several, tables: Mapping[str, str]) -> dict[str, FeatureFrame]:
     """Read the tables, each at the version that it had at the time asked for."""
     as_of = asked.moment()
     left = most = call.limits.rows_per_answer
     frames = {}
-    for name in asked.feature_names:
-        found = call.store.snapshot(name, as_of=as_of)
+    for name, table in tables.items():
+        found = call.store.snapshot(table, as_of=as_of)
         # A whole version is kept in memory for the next caller, a part is not.
         is_whole = found.rows is not None and found.rows <= left
         frames[name] = rows_of(call.store, found.reference, asked.entity_ids, limit=None if is_whole else left + 1)

@@ -100,9 +100,9 @@ class Call:
         call.may(scope, table)
         return call, table
 
-    def result(self, value: object, status: int = 200) -> Response:
+    def result(self, value: object) -> Response:
         """Answer with a result of the store as JSON, its paths from the store's folder on."""
-        return Response(encode(_within(value, str(self.store.path))), status, media_type=JSON)
+        return Response(encode(_within(value, str(self.store.path))), media_type=JSON)
 
     def may(self, scope: Scope, *tables: str) -> None:
         """Refuse what the caller may not do to these tables; see `Caller.require`."""

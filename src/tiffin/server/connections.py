@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import resource
 from collections import defaultdict
 from collections.abc import Iterable
@@ -92,10 +93,12 @@ class Connections:
         return False
 
     def _tick(self, loop: asyncio.AbstractEventLoop) -> None:
-        now = loop.time()
-        for connection in list(self._open):
-            connection.check(now)
         if self._open:
             loop.call_later(_TICK_S, self._tick, loop)
         else:
             self._ticks_in = None
+        now = loop.time()
+        for connection in list(self._open):
+            # Its socket may be gone already; the loop will say so in a moment.
+            with contextlib.suppress(OSError):
+                connection.check(now)

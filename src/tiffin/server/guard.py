@@ -83,7 +83,6 @@ class Guard:
         self._journal = journal or Journal()
         self._under_way: dict[Passage, None] = {}
         self._ticks_in: asyncio.AbstractEventLoop | None = None
-        self._answering: set[asyncio.Task[None]] = set()
         self._process = os.urandom(4).hex()
         self._numbers = itertools.count(1)
 
@@ -105,9 +104,11 @@ class Guard:
             await passage.refuse(error)
         except asyncio.CancelledError:
             # What took too long was cancelled here, and is being answered.
-            if not passage.is_overdue:
+            if passage.refusing is None:
                 raise
         finally:
+            if passage.refusing is not None:
+                await asyncio.wait({passage.refusing})
             self._leave(passage)
 
     def _name(self, headers: Headers) -> str:
@@ -180,8 +181,8 @@ class Guard:
         """Write down a request that has ended, and free what it took."""
         del self._under_way[passage]
         self._metrics.in_flight -= 1
-        # The task holds the passage: without this, each request would leave a circle to the garbage collector.
-        passage.task = None
+        # The tasks hold the passage: without this, each request would leave a circle to the garbage collector.
+        passage.task = passage.refusing = None
         if passage.body is not None:
             passage.body.release()
         took = time.monotonic() - passage.started
@@ -197,28 +198,25 @@ class Guard:
 
     def _tick(self, loop: asyncio.AbstractEventLoop) -> None:
         """Answer for what takes too long; once a second while anything is under way."""
-        latest = time.monotonic() - self.limits.request_s
-        for passage in list(self._under_way):
-            if passage.started > latest:
-                break
-            if not passage.status and not passage.is_overdue:
-                self._end(passage, loop)
-        self._metrics.refresh()
         if self._under_way:
             loop.call_later(_TICK_S, self._tick, loop)
         else:
             self._ticks_in = None
+        latest = time.monotonic() - self.limits.request_s
+        for passage in list(self._under_way):
+            if passage.started > latest:
+                break
+            if not passage.status and passage.refusing is None:
+                self._end(passage, loop)
+        self._metrics.refresh()
 
     def _end(self, passage: Passage, loop: asyncio.AbstractEventLoop) -> None:
         error = TimedOut(
             f"the request took longer than {self.limits.request_s:g} seconds",
             hint="ask for less at once; if it was to change something, look whether it has",
         )
-        passage.is_overdue = True
         # A task of its own, because what works for the request may sit in a thread that cannot be cancelled.
-        answering = loop.create_task(passage.refuse(error))
-        self._answering.add(answering)
-        answering.add_done_callback(self._answering.discard)
+        passage.refusing = loop.create_task(passage.refuse(error))
         if passage.task is not None:
             passage.task.cancel()
 

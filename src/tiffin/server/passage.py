@@ -55,8 +55,8 @@ class Passage:
     """
 
     __slots__ = (
-        "_send", "allowance", "body", "caller", "headers", "is_overdue", "request_id", "scope", "started", "status",
-        "task", "was_admitted",
+        "_send", "allowance", "body", "caller", "headers", "refusing", "request_id", "scope", "started",
+        "status", "task", "was_admitted",
     )  # fmt: skip
 
     def __init__(self, scope: Scope, send: Send, request_id: str, headers: Headers) -> None:
@@ -70,7 +70,8 @@ class Passage:
         self.allowance: list[tuple[bytes, bytes]] = []
         self.status = 0
         self.was_admitted = False
-        self.is_overdue = False
+        self.refusing: asyncio.Task[None] | None = None
+        """Answers in the app's place, which took too long."""
         self._send = send
 
     @property
@@ -82,7 +83,7 @@ class Passage:
 
     def send(self, message: Message) -> Awaitable[None]:
         """Send a message of the app's answer on, with the guard's headers."""
-        if self.is_overdue:
+        if self.refusing is not None:
             return _nothing()
         if message["type"] == "http.response.start":
             self.status = message["status"]

@@ -90,7 +90,7 @@ async def answer(call: Call, form: Form, asked: Asked) -> Response:
         snapshot = await _find(call, asked, as_of)
         # The same version answers the same for ever, however it was asked for.
         same = msgspec.structs.replace(asked, version=None, as_of=None)
-        about = (snapshot.id, snapshot.version, snapshot.timestamp_ms, same)
+        about = (snapshot.mark, same)
         try:
             return await answers.rows(call, form, functools.partial(read, call.store, snapshot, asked), about)
         except (VersionNotFound, TableNotFound):
@@ -113,7 +113,19 @@ def read(store: FeatureStore, snapshot: Snapshot, asked: Asked) -> Rows:
     Returns
     -------
     Rows
+
+    Raises
+    ------
+    TableNotFound, VersionNotFound
+        It is gone since it was found, or another has taken its place.
     """
+    rows = _read(store, snapshot, asked)
+    if store.snapshot(snapshot.reference).mark != snapshot.mark:
+        raise TableNotFound(f"table {snapshot.table} was replaced while it was read", table=snapshot.table)
+    return rows
+
+
+def _read(store: FeatureStore, snapshot: Snapshot, asked: Asked) -> Rows:
     selection = {"where": asked.where, "entities": _keys(asked.entities, snapshot)}
     reference = snapshot.reference if asked.feature is None else f"{snapshot.reference}:{asked.feature}"
     rows = None if asked.is_part else snapshot.rows

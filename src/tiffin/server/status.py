@@ -111,10 +111,12 @@ def public(error: TiffinError) -> TiffinError:
     Returns
     -------
     TiffinError
-        The same, unless it is the storage's: then one of its class with a fixed text.
+        The same, unless it is the storage's: then one of its class with a fixed text. Of a message of several lines,
+        the first: a library below says there what is wrong, and then how it came about it.
     """
     if not isinstance(error, StorageError):
-        return error
+        first, _, more = error.message.partition("\n")
+        return type(error)(first, hint=error.hint, **error.context) if more else error
     message, hint = next(_TOLD[kind] for kind in type(error).__mro__ if kind in _TOLD)
     return type(error)(message, hint=hint)
 

@@ -41,6 +41,11 @@ class Snapshot(NamedTuple):
     """The column of times."""
 
     @property
+    def mark(self) -> tuple[str, int, int]:
+        """What is of no other rows, ever: id, version and time."""
+        return self.id, self.version, self.timestamp_ms
+
+    @property
     def reference(self) -> str:
         """The version as a reference."""
         return f"{self.table}@{self.version}"

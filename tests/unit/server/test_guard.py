@@ -273,8 +273,8 @@ def test_a_bomb_is_too_large_before_it_has_filled_the_memory(guarded, encoding, 
 @pytest.mark.parametrize(
     ("encoding", "body", "status"),
     [
-        ("gzip", gzip.compress(b"a" * 1000)[:-9], 400),
-        ("gzip", gzip.compress(b"a") + b"more", 400),
+        ("gzip", gzip.compress(b"a" * 1000, mtime=0)[:-9], 400),
+        ("gzip", gzip.compress(b"a", mtime=0) + b"more", 400),
         ("gzip", b"not gzip", 400),
         ("gzip", b"", 400),
         ("zstd", zstandard.compress(b"abc" * 1000)[:-2], 400),

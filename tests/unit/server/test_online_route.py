@@ -84,6 +84,11 @@ def test_entities_as_columns_and_several_tables(client):
     ]
     assert given["statuses"] == {"mean": ["PRESENT", "NULL_VALUE"], "price": ["PRESENT", "NOT_FOUND"]}
     assert given["versions"] == {"user/ratings": 0, "item/price": 0}
+    # A default hides that there is no value; the status does not.
+    for users in ([9], [9, 7]):
+        given = ask(client, ["user/ratings:city"], {"user_id": users})
+        assert [row["city"] for row in given["rows"]] == ["?", "Pune"][: len(users)]
+        assert given["statuses"]["city"] == ["NULL_VALUE", "PRESENT"][: len(users)]
 
 
 def test_full_names_a_service_and_no_entities(client, store):

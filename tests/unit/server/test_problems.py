@@ -63,6 +63,11 @@ def test_the_texts_of_other_errors_reach_the_caller():
     assert public(error) is error
 
 
+def test_what_a_library_says_of_itself_does_not():
+    error = public(errors.InvalidInputError("no number: 'x'\n\ncontext stack: …", hint="give one", column="c"))
+    assert (error.message, error.hint, error.context) == ("no number: 'x'", "give one", {"column": "c"})
+
+
 def test_some_errors_say_more_in_headers():
     assert headers_of(errors.Unauthenticated("x"))["WWW-Authenticate"].startswith("Bearer")
     assert headers_of(errors.Busy("x"))["Retry-After"] == "1"
