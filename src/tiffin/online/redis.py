@@ -70,6 +70,10 @@ class _Load(msgspec.Struct, frozen=True, array_like=True):
     after: bytes | None
 
 
+_FORKED: list[object] = []
+"""What parent processes were using, kept from being finalized."""
+
+
 class RedisIndex:
     """An `OnlineIndex` on a server.
 
@@ -113,7 +117,9 @@ class RedisIndex:
     @property
     def _client(self) -> redis.Redis:
         if self._made_by != os.getpid():
-            # What was forked may hold locks of threads that are no more.
+            # What was forked may hold locks of threads that are no more, and would wait for them even to be let go of.
+            self._made.auto_close_connection_pool = False
+            _FORKED.append(self._read)
             self._renew()
         return self._made
 
