@@ -1,6 +1,7 @@
 """The layers of the house, and which module owns which library, held by reading the code's imports."""
 
 import ast
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -60,6 +61,7 @@ FILE_CALLS = {
 }  # fmt: skip
 
 
+@cache
 def modules() -> list[Path]:
     return sorted(PACKAGE.rglob("*.py"))
 
@@ -69,6 +71,7 @@ def home(path: Path) -> str:
     return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
 
 
+@cache
 def imports(path: Path) -> set[str]:
     """Every module that a file imports, inside functions too."""
     found = set()
