@@ -129,6 +129,21 @@ def test_an_index_that_is_garbage_is_filled_again(store, way):
             assert read(again, 2) == 3
 
 
+@pytest.mark.parametrize("way", ["read", "push", "materialize", "verify"])
+def test_an_index_whose_rows_have_an_older_form_is_filled_again(store, monkeypatch, way):
+    with monkeypatch.context() as patch:
+        patch.setattr("tiffin.materialize.layout.FORMAT", 0)
+        save(store, 1)
+    with tiffin.FeatureStore(store.path, disk_cache_bytes=0) as upgraded:
+        if way == "push":
+            assert upgraded.push("g/t", frame(2)).online_version == 1
+        elif way == "materialize":
+            assert upgraded.materialize("g/t")[0].from_scratch
+        elif way == "verify":
+            assert upgraded.verify("g/t").ok
+        assert read(upgraded) == (2 if way == "push" else 1)
+
+
 def test_an_index_that_is_garbage_has_nothing_of_any_table(store):
     save(store, 3)
     store.close()

@@ -13,6 +13,7 @@ import msgspec
 
 from tiffin.errors import CommitConflict, IndexDamaged, NotOnline, StorageError, TiffinError
 from tiffin.files import FileSystem, make_folders, translated
+from tiffin.materialize import layout as layouts
 from tiffin.materialize.chunks import CHUNK_BYTES
 from tiffin.materialize.filling import Done, Filling, Progress
 from tiffin.online.base import Head, OnlineIndex
@@ -195,10 +196,11 @@ class Materializer:
         return Lag(table=state.table, version=state.version, online_version=self.watermark(state))
 
     def is_caught_up(self, state: State) -> bool:
-        """Tell whether the index has caught up with this version; an index that is damaged has not."""
+        """Tell whether the index has caught up with this version; one that is damaged, or of another form, has not."""
         head = self.head(state)
-        known = head and (head.table, head.version, head.timestamp)
-        return known == (state.table, state.version, state.timestamp)
+        if head is None or layouts.after(head, state) is None:
+            return False
+        return (head.version, head.timestamp) == (state.version, state.timestamp)
 
     def forget(self, table_id: str) -> None:
         """Take a table out of the index."""
