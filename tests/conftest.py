@@ -43,4 +43,4 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         terminalreporter.write_line("There is no redis-server or valkey-server on PATH. (Debian: redis-server)")
     if feast_environment.PYTHON is None:
         terminalreporter.section("NOT TESTED: the real Feast, as a client and on repositories", sep="!", bold=True)
-        terminalreporter.write_line("TIFFIN_FEAST_PYTHON names no Python that has it. (`make feast` makes one and runs them)")
+        terminalreporter.write_line("TIFFIN_FEAST_PYTHON names no Python that has it. (`make feast` makes one.)")

@@ -1,5 +1,6 @@
 """The feature store under the guides' import path."""
 
+from tiffin.server.guides import SimpleFeatureStoreAPI
 from tiffin.simple import (
     CachedFeatureStore,
     DiskCache,
@@ -18,4 +19,5 @@ __all__ = [
     "LRUCache",
     "OptimizedStorage",
     "SimpleFeatureStore",
+    "SimpleFeatureStoreAPI",
 ]

@@ -103,9 +103,7 @@ def publish(fs: FileSystem, path: Path, content: Content) -> None:
     _settle(fs, path)
 
 
-def _stage(
-    fs: FileSystem, path: Path, content: Content, *, is_synced: bool = True, is_private: bool = False
-) -> Path:
+def _stage(fs: FileSystem, path: Path, content: Content, *, is_synced: bool = True, is_private: bool = False) -> Path:
     """Write the content under a temporary name beside `path`, and return that name."""
     temporary = path.with_name(f".tiffin-{os.urandom(8).hex()}.tmp")
     try:

@@ -12,4 +12,5 @@
     openapi      the document of all routes, made of the types in parameters; pages  how it is shown
     routes       by what they are about
     run          one or several processes that serve a store; supervisor  looks after several
+    guides       the guides' class for a server
 """

@@ -51,12 +51,14 @@ class Caller(msgspec.Struct, kw_only=True):
 
     def may(self, scope: Scope) -> bool:
         """Tell whether they may read, write or administer at all."""
-        return any(_RANKS[own] >= _RANKS[scope] for own in self.scopes)
+        return _RANKS[scope] <= max(map(_RANKS.__getitem__, self.scopes), default=0)
 
     def sees(self, table: str | TableName) -> bool:
         """Tell whether a table is in a group that is open to them: `group/name`; a name alone is in no group."""
+        if self.sees_all:
+            return True
         group, slash, _ = str(table).partition("/")
-        return self.sees_all or (bool(slash) and any(fnmatchcase(group, pattern) for pattern in self.groups))
+        return bool(slash) and any(fnmatchcase(group, pattern) for pattern in self.groups)
 
     def require(self, scope: Scope, tables: Iterable[str | TableName] = ()) -> None:
         """Refuse what they may not do.

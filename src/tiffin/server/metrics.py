@@ -2,14 +2,20 @@
 
 With several workers each keeps its figures in files that the others can read, so that any of them answers for all
 (`prometheus_client` does so when `PROMETHEUS_MULTIPROC_DIR` is set before it is imported; `run` does that).
+
+Requests are counted in plain numbers, which are told to Prometheus' own once a second and when they are asked for: it
+takes longer to count in those than to look up a row.
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Callable, Iterator
+from bisect import bisect_left
+from collections import defaultdict
+from collections.abc import Iterator
 from pathlib import Path
+from threading import Lock
 from typing import TYPE_CHECKING
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest, multiprocess
@@ -45,7 +51,7 @@ class Metrics:
         """Requests under way in this process; the guard counts them."""
         self._store = store
         self._registry = CollectorRegistry()
-        self._requests = Histogram(
+        self._requests = _Durations(
             "tiffin_request_seconds",
             "Requests by route, and how long each took from its head to the end of its answer.",
             ("method", "route", "status"),
@@ -78,7 +84,10 @@ class Metrics:
             multiprocess_mode="livesum",
             registry=self._registry,
         )
-        self._observers: dict[tuple[str, str, int], Callable[[float], None]] = {}
+        self._counted: dict[tuple[str, str, int], _Tally] = {}
+        self._rows_counted: defaultdict[str, int] = defaultdict(int)
+        self._rows_told: defaultdict[str, int] = defaultdict(int)
+        self._telling = Lock()
         self.refresh()
 
     def observe(self, method: str, route: str, status: int, seconds: float) -> None:
@@ -95,14 +104,11 @@ class Metrics:
         seconds : float
             How long it took.
         """
-        key = (method, route, status)
-        observer = self._observers.get(key)
-        if observer is None:
+        tally = self._counted.get((method, route, status))
+        if tally is None:
             known = method if method in _METHODS else "other"
-            observer = self._requests.labels(known, route, str(status)).observe
-            if known == method:
-                self._observers[key] = observer
-        observer(seconds)
+            tally = self._counted.setdefault((known, route, status), _Tally())
+        tally.add(seconds)
 
     def observe_write(self, route: str, seconds: float) -> None:
         """Count a request that changed the store."""
@@ -110,10 +116,17 @@ class Metrics:
 
     def count_rows(self, route: str, rows: int) -> None:
         """Count rows, or entities, of an answer."""
-        self._rows.labels(route).inc(rows)
+        self._rows_counted[route] += rows
 
     def refresh(self) -> None:
-        """Let others see what is not counted request by request; the guard calls this every second while it is busy."""
+        """Let others see what was counted; the guard calls this every second while it is busy."""
+        # The guard counts on, in another thread: only what is read here, and only once, is told.
+        with self._telling:
+            for (method, route, status), tally in list(self._counted.items()):
+                tally.tell(self._requests.labels(method, route, str(status)))
+            for route, rows in list(self._rows_counted.items()):
+                self._rows.labels(route).inc(rows - self._rows_told[route])
+                self._rows_told[route] = rows
         self._in_flight.set(self.in_flight)
         if self._store is not None:
             stats = self._store.cache_stats()
@@ -133,6 +146,43 @@ class Metrics:
         if self._store is not None:
             lag.register(_Lag(self._store))
         return generate_latest(registry) + generate_latest(lag)
+
+
+class _Durations(Histogram):
+    """A histogram that takes many observations at once."""
+
+    def add(self, counts: list[int], seconds: float) -> None:
+        """Add observations: how many in each bucket, and their sum."""
+        for bucket, count in zip(self._buckets, counts, strict=True):
+            if count:
+                bucket.inc(count)
+        self._sum.inc(seconds)
+
+
+class _Tally:
+    """Requests of one kind: how many took how long, and what of that was told."""
+
+    __slots__ = ("_counts", "_seconds", "_told", "_told_s")
+
+    def __init__(self) -> None:
+        self._counts = [0] * (len(_BUCKETS_S) + 1)
+        self._seconds = 0.0
+        self._told = self._counts.copy()
+        self._told_s = 0.0
+
+    def add(self, seconds: float) -> None:
+        """Count a request."""
+        self._counts[bisect_left(_BUCKETS_S, seconds)] += 1
+        self._seconds += seconds
+
+    def tell(self, durations: _Durations) -> None:
+        """Add what was counted since this was last called."""
+        counts, seconds = self._counts.copy(), self._seconds
+        if counts != self._told:
+            durations.add(
+                [now - before for now, before in zip(counts, self._told, strict=True)], seconds - self._told_s
+            )
+            self._told, self._told_s = counts, seconds
 
 
 class _Lag(Collector):

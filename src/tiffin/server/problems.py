@@ -17,6 +17,8 @@ from tiffin.wire import encode, problem_of
 from tiffin.wire.media import PROBLEM
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable
+
     from starlette.requests import Request
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -67,10 +69,10 @@ class Problems:
         """Serve one request."""
         has_begun = False
 
-        async def watched(message: Message) -> None:
+        def watched(message: Message) -> Awaitable[None]:
             nonlocal has_begun
             has_begun = True
-            await send(message)
+            return send(message)
 
         try:
             await self._app(scope, receive, watched)

@@ -26,6 +26,7 @@ from tiffin.store import FeatureStore
 if TYPE_CHECKING:
     import pandas as pd
 
+
 class StoreCache:
     """The figures of a store's memory cache.
 

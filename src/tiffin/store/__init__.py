@@ -7,7 +7,8 @@ Its methods are kept by verb: `save`, `read`, `keep`, `services`, `train`, `serv
 from typing import Any
 
 from tiffin.errors import NotYetAvailable
-from tiffin.store.keep import Keeping, Stats
+from tiffin.reading import Stats
+from tiffin.store.keep import Keeping
 from tiffin.store.listen import Listening
 from tiffin.store.quality import Quality
 from tiffin.store.read import Reading
