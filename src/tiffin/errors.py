@@ -10,7 +10,7 @@
     ├─ AccessError                    Unauthenticated, Forbidden
     ├─ LimitError                     TooLarge, TooMany, Busy, TooSlow, TimedOut
     ├─ StorageError                   CorruptData, NoSpace, OutcomeUnknown, IndexDamaged, OnlineUnavailable
-    └─ UnavailableError               MissingDependency, NotYetAvailable, Unreachable
+    └─ UnavailableError               MissingDependency, Unreachable
 
 `code` is a stable word for machines; the message says what is wrong and where; `hint` says what to
 do about it; `context` holds the values the message was made from.
@@ -244,12 +244,6 @@ class MissingDependency(UnavailableError):
     """An optional library is needed and not installed."""
 
     code = "missing_dependency"
-
-
-class NotYetAvailable(UnavailableError, AttributeError):
-    """A name that is promised and not there yet; `hasattr` says so too."""
-
-    code = "not_yet_available"
 
 
 class Unreachable(UnavailableError):

@@ -110,6 +110,21 @@ def test_one_request_cannot_hide_another(server):
     assert answer.count(b"HTTP/1.1 ") == 1
 
 
+@pytest.mark.parametrize("upgrade", ["h2c", "websocket"])
+def test_asking_for_another_protocol_makes_no_request_of_a_body(server, upgrade):
+    hidden = request("/health")
+    head = request(
+        "/compact", "Connection: Upgrade", f"Upgrade: {upgrade}", f"Content-Length: {len(hidden)}", method="POST"
+    )
+    with server.connect() as connection:
+        connection.sendall(head)
+        with contextlib.suppress(ConnectionResetError, BrokenPipeError):
+            connection.sendall(hidden)
+        status, answer = read_answer(connection)
+    assert status == 400
+    assert answer.count(b"HTTP/1.1 ") == 1
+
+
 @pytest.mark.parametrize(
     "head",
     [

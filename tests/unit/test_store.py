@@ -16,7 +16,6 @@ from tiffin.errors import (
     FeatureNotFound,
     InvalidInputError,
     InvalidName,
-    NotYetAvailable,
     SchemaMismatch,
     StorageError,
     TableNotFound,
@@ -641,13 +640,6 @@ def test_init_explains_every_setting_and_keeps_what_is_there(store):
     path.write_text('compresion = "lz4"\n')
     with pytest.raises(InvalidInputError, match="compression"):
         tiffin.FeatureStore(store.path)
-
-
-@pytest.mark.parametrize("name", ["profile"])
-def test_what_is_to_come_says_so(store, name):
-    assert not hasattr(store, name)
-    with pytest.raises(NotYetAvailable, match=name):
-        getattr(store, name)
 
 
 @pytest.mark.parametrize("compression", ["zstd", "snappy", "lz4", "none"])

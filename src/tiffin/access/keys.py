@@ -18,7 +18,7 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from tiffin.errors import ConflictError, CorruptData, InvalidInputError, NotFoundError, did_you_mean
+from tiffin.errors import ConflictError, CorruptData, InvalidInputError, NotFoundError, StorageError, did_you_mean
 from tiffin.files import LOCAL, FileSystem, Stat, contained, make_folders, sweep, translated, write_durably
 from tiffin.schema.names import check_part
 
@@ -216,6 +216,12 @@ class Keys:
             return
         with translated(self._path, doing="look at"):
             edition = self._fs.stat(self._path)
+            is_gone = edition is None and self._stored and self._fs.stat(self._path.parent) is None
+        if is_gone:
+            # Somebody who removes the file opens the store; a disk that is away must not.
+            raise StorageError(
+                f"the folder of the API keys is gone: {self._path.parent}", hint="look whether its disk is there"
+            )
         if edition != self._edition:
             self._stored, self._edition = self._read(), edition
         self._look_at = now + LOOK_EVERY_S

@@ -1,4 +1,4 @@
-"""The commands about versions: history, diff, restore."""
+"""The commands about versions: history, diff, profile, restore."""
 
 from typing import Annotated
 
@@ -52,6 +52,21 @@ def diff(
         with run.busy(f"comparing versions of {info.table}"):
             found = run.store.diff(reference, before, new)
         run.answer(found, *views.difference(found))
+
+
+@commands.command(
+    rich_help_panel="Versions", epilog=example("tiffin profile user/ratings", "tiffin profile user/ratings@0 --json")
+)
+def profile(
+    ctx: typer.Context, reference: ReferenceArgument, store: StoreOption = None, as_json: JsonOption = False
+) -> None:
+    """Tell what the values of a version look like: nulls, distinct values, extremes, quantiles, frequent values."""
+    with running(ctx, store, as_json) as run:
+        from tiffin.cli import profile_views
+
+        with run.busy(f"looking at {reference}"):
+            found = run.store.profile(reference)
+        run.answer(found, *profile_views.profile(found))
 
 
 @commands.command(rich_help_panel="Versions", epilog=example("tiffin restore user/ratings 0 -m 'the import was wrong'"))

@@ -39,6 +39,7 @@ class Verbs:
     describe = Verb(calls.tables.describe)
     history = Verb(calls.tables.history)
     diff = Verb(calls.tables.diff)
+    profile = Verb(calls.tables.profile)
     restore = Verb(calls.tables.restore)
     drop = Verb(calls.tables.drop)
 

@@ -107,7 +107,7 @@ def datetimes(counts: Sequence[int | None]) -> list[datetime | None]:
         In UTC.
     """
     if len(counts) < _FEW:
-        return [None if count is None else _NAIVE + timedelta(microseconds=count) for count in counts]
+        return [None if count is None else _NAIVE + timedelta(0, 0, count) for count in counts]
     import numpy as np  # noqa: PLC0415 - heavy, and not needed to read rows
 
     found: list[datetime | None] = np.array(counts, dtype="datetime64[us]").tolist()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 import anyio
@@ -65,11 +66,14 @@ def routed(store: FeatureStore, options: ServerOptions) -> FastAPI:
         middleware=[Middleware(Problems)],
         exception_handlers={HTTPException: unknown_route, RequestValidationError: invalid_parameter},
     )
-    app.state.store = store
-    app.state.options = options
-    app.state.threads = anyio.CapacityLimiter(_THREADS)
-    app.state.answers = MemoryCache[Whole](max_bytes=_KEPT_BYTES, max_entries=_KEPT_ANSWERS)
-    app.state.routes = [route for router in ROUTERS for route in router.routes]
+    # Starlette's own state takes a detour to everything in it, which an online read would feel.
+    app.state = SimpleNamespace(  # type: ignore[assignment]  # see above
+        store=store,
+        options=options,
+        threads=anyio.CapacityLimiter(_THREADS),
+        answers=MemoryCache[Whole](max_bytes=_KEPT_BYTES, max_entries=_KEPT_ANSWERS),
+        routes=[route for router in ROUTERS for route in router.routes],
+    )
     for router in ROUTERS:
         app.include_router(router)
     add_pages(app)

@@ -7,7 +7,9 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from functools import partial
-from typing import TYPE_CHECKING, Any, NamedTuple, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
+
+import msgspec
 
 from tiffin.errors import TooLarge
 
@@ -33,7 +35,7 @@ _NEAR = (None, "lmdb")
 _THREADS = ThreadPoolExecutor(4, thread_name_prefix="online")
 
 
-class Question(NamedTuple):
+class Question(msgspec.Struct, frozen=True, gc=False):
     """What is asked of the online index."""
 
     features: Features

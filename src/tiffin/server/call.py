@@ -5,14 +5,14 @@ from __future__ import annotations
 import contextlib
 import functools
 import re
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, ParamSpec, Self, TypeVar
 
 import anyio
 import msgspec
 from starlette.responses import Response
 
-from tiffin.errors import Forbidden, InvalidInputError, TooLarge
+from tiffin.errors import Forbidden, InvalidInputError, NotFoundError, TooLarge, did_you_mean
 from tiffin.schema.names import check_part
 from tiffin.server.status import Malformed, UnsupportedMedia
 from tiffin.wire import encode
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from tiffin.access import Scope
     from tiffin.cache import MemoryCache
     from tiffin.features import Features
+    from tiffin.registry import Service
     from tiffin.server.answers import Whole
     from tiffin.server.caller import Caller
     from tiffin.server.options import Limits
@@ -76,6 +77,8 @@ class Call:
         self.limits: Limits = request.app.state.options.limits
         self.caller: Caller = request.state.caller
         self.answers: MemoryCache[Whole] = request.app.state.answers
+        if request.scope["query_string"]:
+            _check_names(request)
 
     @classmethod
     async def of_table(cls, request: Request, scope: Scope, group: str, name: str) -> tuple[Self, str]:
@@ -145,6 +148,21 @@ class Call:
         (found,) = await self.may_use(scope, [table])
         return found
 
+    async def service(self, scope: Scope, name: str) -> Service:
+        """Find a feature service.
+
+        Raises
+        ------
+        AccessError
+            The caller may not do this to one of the tables that it takes features of.
+        ServiceNotFound
+            There is none of this name.
+        """
+        self.may(scope)
+        found = await self.run(self.store.service, name)
+        self.may(scope, *found.features)
+        return found
+
     async def training_set(self, scope: Scope, name: str) -> TrainingSet:
         """Find a training set.
 
@@ -159,6 +177,25 @@ class Call:
         found = await self.run(self.store.training_set, name)
         self.may(scope, *found.lock)
         return found
+
+    async def may_replace(self, find: Callable[[Scope, str], Awaitable[object]], name: str) -> None:
+        """Refuse to put something in the place of what the caller may not remove.
+
+        Parameters
+        ----------
+        find : callable
+            `service` or `training_set`.
+        name : str
+            Of what is there, if anything is.
+
+        Raises
+        ------
+        AccessError
+            The caller may not write to one of the tables that it concerns.
+        """
+        if not self.caller.sees_all:
+            with contextlib.suppress(NotFoundError):
+                await find("write", name)
 
     async def run(self, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
         """Call a function that may take long, in a thread.
@@ -264,6 +301,18 @@ class Call:
         return TooLarge(
             f"the body is JSON that is nested more than {self.limits.json_depth} deep", hint="send flatter values"
         )
+
+
+def _check_names(request: Request) -> None:
+    """Refuse parameters that the document does not have: who wrote them expects something of them."""
+    said = (request.scope["route"].openapi_extra or {}).get("parameters", ())
+    known = [parameter["name"] for parameter in said if parameter["in"] == "query"]
+    for name in request.query_params:
+        if name not in known:
+            raise InvalidInputError(
+                f"there is no parameter {name[:100]!r} in the URL of {request.method} {request.scope['route'].path}",
+                hint=did_you_mean(name, known) or "/docs describes what it takes, there and in its body",
+            )
 
 
 def check_media(content_type: str, taken: Iterable[str]) -> str:

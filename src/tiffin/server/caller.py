@@ -90,10 +90,10 @@ class Caller(msgspec.Struct, kw_only=True):
             if len(self.tables) < _MOST_LOGGED:
                 self.tables.append(str(table))
             if not self.sees(table):
+                # Which one is not told: a service, a training set or a name alone may stand for it.
                 raise Forbidden(
-                    f"the key {self.name!r} does not cover {str(table)!r}",
+                    f"the key {self.name!r} does not cover all tables that this concerns",
                     hint=f"it covers the groups {', '.join(self.groups)}",
-                    table=str(table),
                 )
 
 

@@ -10,6 +10,7 @@ from tiffin.agreement import TableVerification, Verification
 from tiffin.diff import ColumnDiff, Diff
 from tiffin.doctor import Finding
 from tiffin.materialize import Materialized
+from tiffin.quality.profile import ColumnProfile, Profile
 from tiffin.quality.report import LeakageFinding, LeakageReport
 from tiffin.reading import Stats
 from tiffin.registry import Service
@@ -135,6 +136,25 @@ EXAMPLES: tuple[msgspec.Struct, ...] = (
         rows_changed=1,
         columns=(ColumnDiff(name="mean", changed=1),),
         examples=({"user_id": 7, "mean": [4.0, 4.5]},),
+    ),
+    Profile(
+        table=_TABLE,
+        version=3,
+        rows=1200,
+        columns=(
+            ColumnProfile(
+                name="mean",
+                dtype="Float64",
+                nulls=2,
+                nans=0,
+                distinct=40,
+                min=0.5,
+                max=5.0,
+                mean=3.5,
+                std=0.9,
+                quantiles={"0.5": 3.5},
+            ),
+        ),
     ),
     LeakageReport(label="liked", rows=100, features=("user/ratings:mean",), findings=(_LEAK,)),
     Verification(tables=(_VERIFIED,)),

@@ -122,7 +122,8 @@ def write(answer: OnlineAnswer, asked: FeastQuestion) -> bytes:
     """
     columns = shown(answer, _converters(answer.shape))
     entity = answer.shape.intake.names
-    statuses: dict[str, Any] = dict.fromkeys(columns, msgspec.Raw(all_present(len(answer))))
+    present = msgspec.Raw(all_present(len(answer)))
+    statuses: dict[str, Any] = dict.fromkeys(columns, present) | answer.missing()
     times = dict.fromkeys(entity, msgspec.Raw(written_times([0] * len(answer))))
     views = []
     groups: dict[str, str] = {}
@@ -130,7 +131,6 @@ def write(answer: OnlineAnswer, asked: FeastQuestion) -> bytes:
         group, _, name = taken.table.partition("/")
         views.append({"name": name, "version": taken.version})
         groups |= dict.fromkeys(taken.features, group)
-        statuses |= taken.missing
         times |= dict.fromkeys(taken.features, msgspec.Raw(written_times([time or 0 for time in taken.times])))
     metadata: dict[str, Any] = {
         "feature_names": _names(list(columns), groups) if asked.full_feature_names else list(columns)

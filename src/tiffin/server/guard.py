@@ -37,8 +37,11 @@ OPEN_PATHS = frozenset({"/health", "/ready", "/openapi.json", "/docs", "/redoc"}
 OPEN_FOLDERS = ("/docs/", "/redoc/", "/assets/")
 
 _ALWAYS = frozenset({"/health"})
-"""What is answered however busy the server is: who asks wants to know whether it lives."""
-_ONCE = (b"host", b"authorization", b"origin", b"content-length", b"content-encoding", b"content-type")
+"""What is answered however busy the server is, and whatever has become of its keys: who asks wants to know whether it
+lives."""
+_ONCE = (
+    b"host", b"authorization", b"origin", b"content-length", b"content-encoding", b"content-type", b"idempotency-key",
+)  # fmt: skip
 """Headers that mean two things if they stand twice."""
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
 _MOST_SECRET_BYTES = 200
@@ -148,9 +151,11 @@ class Guard:
         return received
 
     def _caller(self, path: str, headers: Headers) -> Caller:
+        shown = headers.get(b"authorization")
+        if shown is None and path in _ALWAYS:
+            return nobody()
         if self._needs_no_keys and not self._keys.exist():
             return anyone()
-        shown = headers.get(b"authorization")
         if shown is None:
             if path in OPEN_PATHS or path.startswith(OPEN_FOLDERS):
                 return nobody()

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal
 import msgspec
 
 from tiffin.errors import StorageError
+from tiffin.files import LOCAL
 from tiffin.server.status import NotReady
 
 if TYPE_CHECKING:
@@ -59,6 +60,8 @@ def readiness(store: FeatureStore, caller: Caller) -> Ready:
     NotReady
         It cannot be read.
     """
+    if not LOCAL.stat(store.path):
+        raise NotReady(f"the store's folder is gone: {store.path}", hint="look whether its disk is there")
     try:
         lags = store.online_lag()
     except StorageError as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from functools import lru_cache
@@ -10,7 +11,7 @@ from typing import Annotated, Any, NamedTuple
 import msgspec
 from msgspec import Meta
 
-from tiffin.online import datetimes
+from tiffin.online import datetimes, decode_head
 from tiffin.schema import dtypes
 from tiffin.server import json_values
 from tiffin.server.json_values import Convert
@@ -23,6 +24,7 @@ Key = str | int | float | bool | None
 """An entity's key as JSON has it."""
 
 _encode = msgspec.json.Encoder().encode
+_find_null = re.compile(b"null").search
 _VALUE = b"\0"
 """Stands for a value in what is made beforehand: JSON has no such byte."""
 
@@ -96,17 +98,23 @@ def write(answer: OnlineAnswer, *, in_words: bool = False) -> bytes:
     form = _form(answer.shape, in_words)
     columns = shown(answer, form.converters)
     rows = _encode(list(map(form.row, *columns.values())))
-    statuses, timestamps, versions = [], [], {}
-    for taken, template in zip(answer.by_table(), form.templates, strict=True):
-        versions[taken.table] = taken.version
-        timestamps.append(template.replace(_VALUE, written_times(taken.times)))
-        if taken.missing:
-            every = dict.fromkeys(taken.features, msgspec.Raw(all_present(len(answer))))
-            statuses.append(_encode(every | taken.missing)[1:-1])
-        else:
-            statuses.append(template.replace(_VALUE, all_present(len(answer))))
-    joined = (rows, b",".join(statuses), b",".join(timestamps), _encode(versions), form.columns)
+    # Where nothing is null all values are there, unless defaults hide that they are not: quicker than to look at each.
+    missing = answer.missing() if _find_null(rows) or answer.shape.has_defaults else None
+    present = all_present(len(answer))
+    if missing:
+        statuses = _encode(dict.fromkeys(answer.shape.sources, msgspec.Raw(present)) | missing)[1:-1]
+    else:
+        statuses = form.statuses.replace(_VALUE, present)
+    times = map(written_times, answer.times)
+    timestamps = [template.replace(_VALUE, each) for template, each in zip(form.templates, times, strict=True)]
+    joined = (rows, statuses, b",".join(timestamps), _versions(answer.heads), form.columns)
     return b'{"rows":%b,"statuses":{%b},"timestamps":{%b},"versions":%b,%b}' % joined
+
+
+@lru_cache(maxsize=_MOST_SHAPES)
+def _versions(heads: tuple[bytes, ...]) -> bytes:
+    """Write the versions of the tables, given what the index says of them."""
+    return _encode({head.table: head.version for head in map(decode_head, heads)})
 
 
 @lru_cache(maxsize=32)
@@ -152,6 +160,8 @@ class _Form(NamedTuple):
     """For the columns whose values need it."""
     templates: tuple[bytes, ...]
     """For each table an object's inside that has the same value for each of its features."""
+    statuses: bytes
+    """The same for all tables together."""
     columns: bytes
     """What is said of the columns."""
 
@@ -161,10 +171,12 @@ def _form(shape: Shape, in_words: bool) -> _Form:
     shown_as = json_values.in_words if in_words else json_values.plain
     names = {name: dtypes.encode(column.dtype) for name, column in shape.columns.items()}
     origins = {name: column.origin for name, column in shape.columns.items() if column.origin}
+    templates = tuple(b",".join(_encode(name) + b":" + _VALUE for name in features) for features, _ in shape.places)
     return _Form(
         _row(tuple(shape.columns)),
         json_values.converters(shape.columns, shown_as),
-        tuple(b",".join(_encode(name) + b":" + _VALUE for name in features) for features, _ in shape.places),
+        templates,
+        b",".join(templates),
         _encode({"dtypes": names, "origins": origins})[1:-1],
     )
 

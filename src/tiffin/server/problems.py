@@ -6,6 +6,7 @@ import logging
 from typing import TYPE_CHECKING, Any
 
 from fastapi.exceptions import RequestValidationError
+from polars.exceptions import PanicException
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.responses import Response
@@ -46,7 +47,7 @@ def answer_of(error: TiffinError, request_id: str) -> tuple[int, bytes]:
     return status, encode(problem_of(public(error), status, request_id))
 
 
-def unexpected(error: Exception, request_id: str) -> tuple[int, bytes]:
+def unexpected(error: BaseException, request_id: str) -> tuple[int, bytes]:
     """Say an error that nobody foresaw as a status and a body; all about it goes to the log."""
     _log.error("request %s failed", request_id, exc_info=error)
     told = TiffinError("the server failed at this request", hint="its log tells more under the request id")
@@ -80,11 +81,11 @@ class Problems:
             shown = _for_caller(error, scope)
             status, body = answer_of(shown, request_id_of(scope))
             headers = headers_of(shown)
-            failed: Exception = error
+            failed: BaseException = error
         except ClientDisconnect:
             # Nobody is there any more to be answered, and whoever hangs up must not be able to fill the log.
             return
-        except Exception as error:  # noqa: BLE001 - the server's edge: nothing may leave it but an answer
+        except (Exception, PanicException) as error:  # noqa: BLE001 - the server's edge: nothing may leave it but an answer
             status, body = unexpected(error, request_id_of(scope))
             headers = {}
             failed = error

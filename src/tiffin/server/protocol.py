@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 _NEVER = math.inf
 _ACKNOWLEDGED_AT = 120
 """Where `tcpi_bytes_acked` stands in Linux's `tcp_info`."""
+_OF_BODIES = (b"content-length", b"transfer-encoding")
 _REASONS = {
     400: "Bad Request",
     408: "Request Timeout",
@@ -114,6 +115,12 @@ class GuardedProtocol(HttpToolsProtocol):
         self._read_by = _NEVER
         if self._head_bytes > self._limits.header_bytes and self._size_of_head() > self._limits.header_bytes:
             self._refuse(self._head_too_large())
+            return
+        if self.parser.should_upgrade() and any(name in _OF_BODIES for name, _ in self.headers):
+            # The parser takes what follows for the other protocol: the body would be lost, or be the next request.
+            self._refuse(
+                Malformed("a request that has a body cannot ask for another protocol", hint="leave out Upgrade")
+            )
             return
         super().on_headers_complete()
 

@@ -7,8 +7,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from functools import lru_cache
+from operator import attrgetter
 from typing import Any, NamedTuple, cast
 
+import msgspec
 import polars as pl
 
 from tiffin.frames import FeatureFrame
@@ -54,16 +56,17 @@ class Shape:
     """For each feature, which of the tables it is of, and where it stands in the rows of that table."""
     places: tuple[tuple[tuple[str, ...], tuple[tuple[str, int], ...]], ...]
     """For each table the names of its features, and these with where they stand in its rows."""
+    has_defaults: bool
+    """Whether a value may be there that no row has: a default."""
 
 
-@dataclass(slots=True)
-class Found:
+class Found(msgspec.Struct, frozen=True, gc=False):
     """What one table has of the entities."""
 
     rows: Sequence[Row | None]
     oldest: int | None
     """Rows of earlier times are outside the ttl, microseconds since 1970-01-01 UTC."""
-    head: bytes | None
+    head: bytes
     """What the index said of the table."""
     replaced: frozenset[str] = frozenset()
     """Features whose nulls are replaced by defaults in the answer."""
@@ -95,6 +98,9 @@ class Found:
         return missing
 
 
+_head_of = attrgetter("head")
+
+
 class Taken(NamedTuple):
     """What was taken from one table."""
 
@@ -103,8 +109,6 @@ class Taken(NamedTuple):
     version: int
     features: tuple[str, ...]
     """Their names in the answer."""
-    missing: dict[str, list[Status]]
-    """What stands behind each value of the features that not all values are there of; the others are all PRESENT."""
     times: list[int | None]
     """The time of each entity's row, microseconds since 1970-01-01 UTC; None where there is none."""
 
@@ -189,8 +193,7 @@ class OnlineAnswer:
     @property
     def versions(self) -> dict[str, int]:
         """The version of each table, `group/name`, that answered."""
-        heads = [_head(found.head) for found in self._found if found.head is not None]
-        return {head.table: head.version for head in heads}
+        return {head.table: head.version for head in map(_head, self.heads)}
 
     @property
     def shape(self) -> Shape:
@@ -200,7 +203,7 @@ class OnlineAnswer:
     @property
     def statuses(self) -> dict[str, list[Status]]:
         """What stands behind each value, by feature."""
-        missing = {name: column for taken in self.by_table() for name, column in taken.missing.items()}
+        missing = self.missing()
         return {name: missing.get(name) or [Status.PRESENT] * len(self) for name in self._shape.sources}
 
     @property
@@ -212,13 +215,30 @@ class OnlineAnswer:
         ]
         return {name: times[table].copy() for name, (table, _) in self._shape.sources.items()}
 
+    @property
+    def heads(self) -> tuple[bytes, ...]:
+        """What the index said of each table: as long as it is the same, so is all but the rows."""
+        return tuple(map(_head_of, self._found))
+
+    @property
+    def times(self) -> list[list[int | None]]:
+        """For each table the time of each entity's row, microseconds since 1970-01-01 UTC; None where there is none."""
+        return list(map(Found.times, self._found))
+
     def by_table(self) -> list[Taken]:
         """Tell for each table what was taken from it."""
-        taken = []
-        for found, (features, places) in zip(self._found, self._shape.places, strict=True):
-            head = _head(found.head or b"")
-            taken.append(Taken(head.table, head.version, features, found.missing(places, self._values), found.times()))
-        return taken
+        heads, places = map(_head, self.heads), self._shape.places
+        return [
+            Taken(head.table, head.version, features, times)
+            for head, (features, _), times in zip(heads, places, self.times, strict=True)
+        ]
+
+    def missing(self) -> dict[str, list[Status]]:
+        """Tell what stands behind each value of the features that not all values are there of."""
+        missing: dict[str, list[Status]] = {}
+        for found, (_, places) in zip(self._found, self._shape.places, strict=True):
+            missing |= found.missing(places, self._values)
+        return missing
 
     def __len__(self) -> int:
         return len(self._found[0].rows)

@@ -51,6 +51,7 @@ class Part:
         names = dict(zip(wanted.features, wanted.names, strict=True))
         self._defaults = [(names[feature], default) for feature, default in spec.defaults.items() if feature in names]
         self._replaced = frozenset(name for name, _ in self._defaults)
+        self.has_defaults = bool(self._defaults)
 
     def follows(self, head: bytes | None) -> bool:
         """Tell whether rows under another head can be read as before, because only the watermark moved."""

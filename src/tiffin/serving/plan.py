@@ -299,6 +299,7 @@ def _shape(wanted: Sequence[Wanted], parts: Sequence[Part], entity: Sequence[str
         {name: columns[name] for name in order},
         {name: sources[name] for name in order[len(entity) :]},
         tuple((one.names, part.places) for one, part in zip(wanted, parts, strict=True)),
+        any(part.has_defaults for part in parts),
     )
 
 

@@ -4,9 +4,6 @@ Its methods are kept by verb: `save`, `read`, `keep`, `services`, `train`, `serv
 `opened` wires.
 """
 
-from typing import Any
-
-from tiffin.errors import NotYetAvailable
 from tiffin.reading import Stats
 from tiffin.store.keep import Keeping
 from tiffin.store.listen import Listening
@@ -17,10 +14,6 @@ from tiffin.store.services import Services
 from tiffin.store.train import Training
 
 __all__ = ["FeatureStore", "Stats"]
-
-_TO_COME = {
-    "profile": "profiles",
-}
 
 
 class FeatureStore(Serving, Reading, Keeping, Services, Training, Quality, Listening):
@@ -49,10 +42,3 @@ class FeatureStore(Serving, Reading, Keeping, Services, Training, Quality, Liste
     >>> store.read("user/ratings").to_polars()["mean"].to_list()
     [4.5]
     """
-
-    def __getattr__(self, name: str) -> Any:
-        if name in _TO_COME:
-            raise NotYetAvailable(
-                f"FeatureStore.{name} is not in this version", hint=f"it comes with {_TO_COME[name]}; see the changelog"
-            )
-        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")

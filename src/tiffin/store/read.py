@@ -11,6 +11,7 @@ import polars as pl
 from tiffin.diff import Diff, diff
 from tiffin.errors import CorruptData, TableNotFound, VersionNotFound
 from tiffin.frames import FeatureFrame
+from tiffin.quality.profile import Profile, profile
 from tiffin.reading import Question, not_negative
 from tiffin.schema import filters
 from tiffin.schema.names import TableName, parse_reference
@@ -214,6 +215,37 @@ class Reading(Opened):
         """
         table, _ = self._catalog.resolve(unpinned(reference))
         return table.history(not_negative("limit", limit))
+
+    def profile(self, reference: str) -> Profile:
+        """Tell what the values of a version look like: counts, extremes, quantiles, frequent values.
+
+        Parameters
+        ----------
+        reference : str
+            `group/name`, `group/name@3`, or one feature of it: `group/name:feature`.
+
+        Returns
+        -------
+        Profile
+            `.rows`, and of each column nulls, NaNs, distinct values, minimum, maximum, mean, standard deviation,
+            quantiles and the most frequent values, as far as its type has them.
+
+        Raises
+        ------
+        TableNotFound, FeatureNotFound, VersionNotFound, Ambiguous
+            What was asked for is not there.
+        CorruptData
+            What is stored is not what was written.
+        """
+        found = self.snapshot(reference)
+        feature = parse_reference(reference).feature
+        columns = list(found.dtypes) if feature is None else [feature]
+        return profile(
+            found.table,
+            found.version,
+            columns,
+            lambda name: self.read(found.reference, columns=[name]).to_polars()[name],
+        )
 
     def diff(self, reference: str, old: int, new: int | None = None) -> Diff:
         """Tell what changed between two versions of a table.

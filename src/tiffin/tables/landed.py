@@ -66,15 +66,15 @@ class Landed:
         read = self._read
         if read is not None and not self._leads_to(read, now):
             self._versions, read = {}, None
-        first = max(now.version - RECENT + 1, self._log.oldest(), read.version + 1 if read else 0)
-        for version in range(first, now.version + 1):
+        oldest = max(now.version - RECENT + 1, self._log.oldest())
+        for version in range(max(oldest, read.version + 1 if read else 0), now.version + 1):
             # A damaged commit is told by those who need what it says.
             with contextlib.suppress(CorruptData):
                 details = self._log.read_commit(version).info.tiffin
                 if details is not None and details.once is not None:
                     self._versions[details.once.key] = version, details.once.request
         self._read = now
-        self._versions = {key: made for key, made in self._versions.items() if made[0] > now.version - RECENT}
+        self._versions = {key: made for key, made in self._versions.items() if made[0] >= oldest}
 
     def _leads_to(self, read: State, now: State) -> bool:
         """Tell whether the log still is the one that was read: a table may be dropped, or put back from a copy."""

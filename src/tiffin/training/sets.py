@@ -30,7 +30,7 @@ from tiffin.errors import (
 )
 from tiffin.files import FileSystem, remove_tree, translated
 from tiffin.frames import FeatureFrame, Ingested, Lock, Recipe, Source
-from tiffin.schema.names import TableName, check_part, check_text, is_part
+from tiffin.schema.names import TableName, check_part, check_text, is_part, parse_reference
 from tiffin.schema.table import Column, Declaration
 from tiffin.tables import saving, upkeep
 from tiffin.tables.catalog import Catalog
@@ -108,6 +108,7 @@ class TrainingSets:
                 hint="save the FeatureFrame itself, not what .to_pandas() or .head() made of it",
             )
         check_text(description, f"the description of training set {name!r}")
+        _check_belongs(frame, frame.lock.recipe)
         spine = frame.to_polars().select(frame.lock.recipe.spine)
         message = msgspec.json.encode(_Message(description, frame.lock.to_dict())).decode()
         request = saving.Save(
@@ -344,6 +345,17 @@ def _decoded(name: str, table: Table, state: State) -> TrainingSet:
         rows=commit.rows or 0,
         lock=Lock.from_dict(written.lock),
     )
+
+
+def _check_belongs(frame: FeatureFrame, recipe: Recipe) -> None:
+    """Refuse a lock that cannot be the frame's: one that came over a network may say anything."""
+    asked = map(parse_reference, recipe.features.values())
+    tables = {f"{reference.group}/{reference.name}" for reference in asked}
+    columns = [*recipe.spine, *recipe.features]
+    if not columns == frame.columns == [*frame.lock.column_hashes] or tables != {*recipe.sources}:
+        raise InvalidInputError(
+            "the frame and its lock do not belong together", hint="save the frame as get_historical_features gave it"
+        )
 
 
 @contextlib.contextmanager

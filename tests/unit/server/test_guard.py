@@ -194,6 +194,27 @@ def test_the_state_and_the_documentation_are_open_to_all_and_what_looks_like_the
         assert it.ask("GET", path).status_code == 401
 
 
+def test_damaged_keys_let_nobody_in_and_the_server_still_says_that_it_lives(guarded, tmp_path):
+    it = guarded()
+    it.keys.create("a", ["read"])
+    (tmp_path / "config" / "keys.json").write_text("{")
+    for path in ("/tables", "/ready"):
+        assert problem(it.ask("GET", path))["code"] == "corrupt_data"
+    assert it.ask("GET", "/health").status_code == 200
+
+
+def test_keys_that_went_away_with_their_disk_open_nothing(guarded, tmp_path):
+    it = guarded()
+    it.keys.create("a", ["read"])
+    assert it.ask("GET", "/tables").status_code == 401
+    (tmp_path / "config").rename(tmp_path / "elsewhere")
+    assert it.ask("GET", "/tables").status_code == 500
+    (tmp_path / "elsewhere").rename(tmp_path / "config")
+    assert it.ask("GET", "/tables").status_code == 401
+    (tmp_path / "config" / "keys.json").unlink()
+    assert it.ask("GET", "/tables").status_code == 200
+
+
 def test_who_has_shown_no_key_cannot_do_what_needs_one_even_on_an_open_path(guarded):
     it = guarded()
     it.keys.create("a", ["read"])
@@ -226,8 +247,9 @@ def test_a_revoked_key_is_refused_by_a_running_server(guarded):
 
 
 def test_a_header_that_means_two_things_is_refused(guarded):
-    answer = guarded().ask(headers=[("Host", "127.0.0.1"), ("Authorization", "a"), ("Authorization", "b")])
-    assert answer.status_code == 400
+    for name in ("Authorization", "Idempotency-Key"):
+        answer = guarded().ask(headers=[("Host", "127.0.0.1"), (name, "a"), (name, "b")])
+        assert answer.status_code == 400
 
 
 # Bodies

@@ -211,7 +211,10 @@ def test_a_key_reads_only_the_tables_of_its_groups(tmp_path):
             closed = {"features": features, "full_feature_names": True, **rows}
             for _ in ("unknown", "known because another caller has asked the same"):
                 status, problem = refusal(client, closed, headers=reader)
-                assert (status, problem["detail"]) == (403, "the key 'reader' does not cover 'user/ratings'")
+                assert (status, problem["detail"]) == (
+                    403,
+                    "the key 'reader' does not cover all tables that this concerns",
+                )
                 client.post("/online", json=closed, headers=admin)
 
 

@@ -6,6 +6,7 @@ import logging
 
 import httpx
 import pytest
+from polars.exceptions import PanicException
 
 import tiffin
 from app_client import AppClient
@@ -17,6 +18,7 @@ from tiffin.server.problems import answer_of
 from tiffin.server.status import headers_of, public, status_of
 from tiffin.store import FeatureStore
 from tiffin.wire import Problem, decode, to_error
+from tiffin.wire.media import PROBLEM
 
 STATUSES = {
     "TiffinError": 500, "NotFoundError": 404, "TableNotFound": 404, "FeatureNotFound": 404, "VersionNotFound": 404,
@@ -25,7 +27,7 @@ STATUSES = {
     "Ambiguous": 409, "InUse": 409, "NotReproducible": 409, "AccessError": 403, "Unauthenticated": 401,
     "Forbidden": 403, "LimitError": 413, "TooLarge": 413, "TooMany": 429, "Busy": 503, "TooSlow": 408, "TimedOut": 504,
     "StorageError": 500, "CorruptData": 500, "NoSpace": 507, "OutcomeUnknown": 500, "IndexDamaged": 500,
-    "OnlineUnavailable": 503, "UnavailableError": 501, "MissingDependency": 501, "NotYetAvailable": 501,
+    "OnlineUnavailable": 503, "UnavailableError": 501, "MissingDependency": 501,
     "Unreachable": 501,
 }  # fmt: skip
 
@@ -154,3 +156,13 @@ def test_errors_of_the_disk_name_no_file(client, store, monkeypatch, kind, statu
     answer = client.get("/tables/g/t")
     assert shape_of(answer)[0] == status
     assert str(store.path) not in answer.text
+
+
+def test_a_library_that_panics_is_answered_in_the_same_shape(client, store, monkeypatch):
+    def panic(*_args, **_options):
+        raise PanicException("thread panicked at /root/src")
+
+    monkeypatch.setattr(store, "history", panic)
+    answer = client.get("/tables/g/t/history")
+    assert (answer.status_code, answer.headers["content-type"]) == (500, PROBLEM)
+    assert "panicked" not in answer.text

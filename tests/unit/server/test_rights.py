@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime
 
 import polars as pl
+import pyarrow as pa
 import pytest
 
 import tiffin
@@ -12,6 +14,7 @@ from app_client import AppClient
 from tiffin.access import keys_of
 from tiffin.server.app import create_app
 from tiffin.server.options import ServerOptions
+from tiffin.wire.media import ARROW
 
 START = datetime(2024, 5, 1, tzinfo=UTC)
 ROWS = pl.DataFrame({"id": [1, 2], "at": [START, START], "mean": [1.0, 2.0]})
@@ -89,7 +92,10 @@ CLOSED = [
     ("POST", "/leakage?features=u:median&label=y", SPINE),
     ("POST", "/verify", {"features": ["other/u"]}),
     ("POST", "/verify", {}),
+    ("POST", "/push", {"push_source_name": "u", "df": {"id": [1]}}),
+    ("POST", "/push", {"push_source_name": "other/u@99", "df": {"id": [1]}}),
     ("POST", "/services", {"name": "new", "features": ["other/u:median"]}),
+    ("POST", "/services", {"name": "theirs", "features": ["g/t:mean"], "replace": True}),
     ("GET", "/services/theirs", None),
     ("DELETE", "/services/theirs", None),
     ("GET", "/training-sets/secret", None),
@@ -113,6 +119,8 @@ CLOSED = [
 def test_a_key_reaches_its_own_groups_alone(keyed, store, method, path, body):
     answer = keyed["admin"](method, path, **({} if body is None else {"json": body}))
     assert said(answer, 403)["code"] == "forbidden"
+    assert "other" not in answer.text
+    assert "median" not in answer.text
     assert [(table.table, table.version) for table in store.tables() if table.table > "h"] == [("other/u", 0)]
     assert {service.name for service in store.services()} >= {"mine", "theirs"}
 
@@ -159,3 +167,42 @@ def test_without_a_key_nothing_but_the_open_pages(keyed, client, path):
     for open_path in ("/health", "/ready", "/docs", "/openapi.json"):
         assert client.get(open_path).status_code == 200
     assert said(client.get("/ready"))["online"] == {}
+
+
+def test_what_is_closed_cannot_be_replaced_either(keyed, store):
+    arrow = {"Accept": ARROW, "Content-Type": "application/json"}
+    mine = keyed["writer"]("POST", "/historical?features=mine", json=SPINE, headers=arrow).content
+    sent = {"content": mine, "headers": {"Content-Type": ARROW}}
+    said(keyed["writer"]("POST", "/training-sets/secret?replace=true", **sent), 403)
+    assert list(store.training_set("secret").lock) == ["other/u"]
+    for _ in range(2):
+        said(keyed["writer"]("POST", "/training-sets/own?replace=true", **sent))
+        service = {"name": "own", "features": ["g/t:mean"], "replace": True}
+        said(keyed["writer"]("POST", "/services", json=service))
+
+
+@pytest.mark.parametrize(
+    "forged",
+    [
+        {"features": {"mean": "other/u@0:median"}},
+        {"features": {"mean": "g/t@0:mean", "median": "other/u@0:median"}},
+        {"sources": {}},
+        {"spine": ["id", "id"]},
+        {"spine": ["missing"]},
+        {"column_hashes": {}},
+    ],
+)
+def test_a_lock_that_was_tampered_with_is_no_training_set(keyed, forged):
+    arrow = {"Accept": ARROW, "Content-Type": "application/json"}
+    table = pa.ipc.open_stream(
+        keyed["writer"]("POST", "/historical?features=mine", json=SPINE, headers=arrow).content
+    ).read_all()
+    about = json.loads(table.schema.metadata[b"tiffin"])
+    about["lock"] |= forged
+    sink = pa.BufferOutputStream()
+    schema = table.schema.with_metadata({b"tiffin": json.dumps(about)})
+    with pa.ipc.new_stream(sink, schema) as writer:
+        writer.write_table(table.cast(schema))
+    sent = {"content": sink.getvalue().to_pybytes(), "headers": {"Content-Type": ARROW}}
+    assert said(keyed["root"]("POST", "/training-sets/forged", **sent), 422)["code"] == "invalid_input"
+    said(keyed["root"]("GET", "/training-sets/forged"), 404)

@@ -175,6 +175,13 @@ def test_a_store_that_cannot_be_read_is_not_ready(client, store):
         assert client.get("/health").status_code == 200
 
 
+def test_a_store_whose_folder_is_gone_is_not_ready(client, store):
+    store.path.rename(store.path.with_name("elsewhere"))
+    answer = client.get("/ready")
+    assert said(answer, 503)["detail"] == "the store cannot be read"
+    assert client.get("/health").status_code == 200
+
+
 @pytest.mark.parametrize(
     ("path", "body"),
     [
@@ -199,3 +206,24 @@ def test_a_write_that_is_sent_again_lands_once(client, store, path, body):
 def test_more_entities_than_may_be_asked_about_at_once_are_refused(client):
     said(client.post("/features/batch", json={"feature_names": ["t"], "entity_ids": list(range(51))}), 413)
     said(client.post("/tables/g/t/read", json={"entities": list(range(51))}), 413)
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "hint"),
+    [
+        ("POST", "/vacuum?dry_run=true", "/docs"),
+        ("POST", "/compact?table=g/t", "/docs"),
+        ("POST", "/tables/g/t/materialize?from_scratch=true", "/docs"),
+        ("POST", "/tables/g/t/read?limit=1", "nan"),
+        ("DELETE", "/tables/g/t?forec=true", "force"),
+        ("DELETE", "/services/any?force=true", "/docs"),
+        ("GET", "/features/g/t?colums=id", "columns"),
+        ("GET", "/tables?group=g", "/docs"),
+        ("POST", "/online?nam=text", "nan"),
+    ],
+)
+def test_a_parameter_that_the_route_does_not_have_is_told_and_nothing_is_done(client, store, method, path, hint):
+    told = said(client.request(method, path), 422)
+    assert "there is no parameter" in told["detail"]
+    assert hint in told["hint"]
+    assert len(store.history("g/t")) == 1

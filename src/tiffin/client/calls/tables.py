@@ -25,6 +25,7 @@ from tiffin.client.call import (
 from tiffin.diff import Diff
 from tiffin.errors import InvalidInputError
 from tiffin.frames import FeatureFrame, ingest
+from tiffin.quality.profile import Profile
 from tiffin.schema import filters
 from tiffin.schema.compatibility import Mode
 from tiffin.schema.defaults import Default
@@ -173,6 +174,19 @@ def diff(reference: str, old: int, new: int | None = None) -> Call[Diff]:
     As `FeatureStore.diff`; the values of its examples are as JSON has them.
     """
     return get(table_path(unpinned(reference), "diff"), Diff, {"old": old, "new": new})
+
+
+def profile(reference: str) -> Call[Profile]:
+    """Tell what the values of a version look like: counts, extremes, quantiles, frequent values.
+
+    As `FeatureStore.profile`; extremes and frequent values are as JSON has them.
+    """
+    parsed = parse_reference(reference)
+    if parsed.feature is not None:
+        raise InvalidInputError(
+            f"{reference!r} names a feature", hint="a server profiles whole tables: take the column out of .columns"
+        )
+    return get(table_path(parsed, "profile"), Profile, {"version": parsed.version})
 
 
 def restore(reference: str, version: int, *, message: str = "", force: bool = False) -> Call[Commit]:

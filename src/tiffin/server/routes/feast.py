@@ -52,9 +52,8 @@ async def write_to_online_store(request: Request) -> Response:
 
 
 async def _append(call: Call, view: str, columns: dict[str, list[Any]], *, is_online: bool) -> None:
-    call.may("write")
+    await call.may_use("write", [view])
     info = await call.run(call.store.describe, view)
-    call.may("write", info.table)
 
     def save() -> None:
         frame = frame_of(columns, info, call.store.snapshot(info.table).dtypes)

@@ -18,6 +18,7 @@ from tiffin.server.parameters import Shown, moment
 router = APIRouter(route_class=DirectRoute, tags=["online"])
 
 _QUESTION = msgspec.json.Decoder(OnlineQuestion)
+_write_in_words = partial(write, in_words=True)
 
 
 @router.post("/online", **documented("Read features online", query=Shown, body=OnlineQuestion, gives=OnlineReply))
@@ -27,4 +28,4 @@ async def online(request: Request) -> bytes:
     asked = await read_json(request, _QUESTION)
     at = None if asked.at is None else moment(asked.at)
     question = Question(asked.features, asked.entity_rows, asked.full_feature_names, at=at)
-    return await ask(request, question, partial(write, in_words=is_worded))
+    return await ask(request, question, _write_in_words if is_worded else write)

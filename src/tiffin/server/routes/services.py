@@ -29,6 +29,8 @@ async def create(request: Request) -> Response:
     call.may("write")
     asked = (await call.body(NewService)).given()
     await call.may_use("write", asked["features"])
+    if asked["replace"]:
+        await call.may_replace(call.service, asked["name"])
     return call.result(await call.run(call.store.create_service, **asked))
 
 
@@ -36,17 +38,13 @@ async def create(request: Request) -> Response:
 async def service(request: Request, name: Own) -> Response:
     """Return a feature service."""
     call = Call(request)
-    call.may("read")
-    found = await call.run(call.store.service, name)
-    call.may("read", *found.features)
-    return call.result(found)
+    return call.result(await call.service("read", name))
 
 
 @router.delete("/{name}", **documented("Drop a feature service", gives=None, status=204))
 async def drop(request: Request, name: Own) -> Response:
     """Remove a feature service; the tables stay as they are."""
     call = Call(request)
-    call.may("write")
-    call.may("write", *(await call.run(call.store.service, name)).features)
+    await call.service("write", name)
     await call.run(call.store.drop_service, name)
     return Response(status_code=204)

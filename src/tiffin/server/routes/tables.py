@@ -1,4 +1,4 @@
-"""Routes of tables: list, describe, save, read, history, diff, restore, drop, push, materialize, explain."""
+"""Routes of tables: list, describe, save, read, history, diff, profile, restore, drop, push, materialize, explain."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from starlette.responses import Response
 
 from tiffin.diff import Diff
 from tiffin.materialize import Materialized
+from tiffin.quality.profile import Profile
 from tiffin.server import answers, reading
 from tiffin.server.answers import Frame
 from tiffin.server.call import Call
@@ -88,6 +89,13 @@ async def diff(request: Request, group: Group, name: Name) -> Response:
     """Tell what changed between two versions of a table."""
     call, table = await Call.of_table(request, "read", group, name)
     return call.result(await call.run(call.store.diff, table, **call.query(Versions).given()))
+
+
+@router.get(_TABLE + "/profile", **documented("Look at the values", query=AtVersion, gives=Profile))
+async def profile(request: Request, group: Group, name: Name) -> Response:
+    """Tell what the values of a version look like, column by column."""
+    call, table = await Call.of_table(request, "read", group, name)
+    return call.result(await call.run(call.store.profile, call.query(AtVersion).reference(table)))
 
 
 @router.post(_TABLE + "/restore", **documented("Restore a version", body=Restoring, gives=Commit))

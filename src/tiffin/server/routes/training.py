@@ -40,6 +40,8 @@ async def save(request: Request, name: Own) -> Response:
     asked = call.query(NewTrainingSet).given()
     frame = await training_frame_of(call)
     call.may("write", *frame.lock)
+    if asked["replace"]:
+        await call.may_replace(call.training_set, name)
     return call.result(await call.run(call.store.save_training_set, name, frame, **asked))
 
 

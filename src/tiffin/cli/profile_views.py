@@ -1,0 +1,41 @@
+"""Profiles, for people."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from rich.console import RenderableType
+from rich.text import Text
+
+from tiffin.cli import words
+from tiffin.cli.views import listing
+from tiffin.quality.profile import ColumnProfile, Profile
+
+_MEDIAN = "0.5"
+_NUMBERS = ("nulls", "distinct", "min", "median", "max", "mean")
+
+
+def profile(found: Profile) -> Iterator[RenderableType]:
+    """Show what the values of a version look like, a line a column."""
+    yield Text.assemble((found.table, "bold"), f" version {found.version} · {words.many(found.rows, 'row')}")
+    table = listing("column", "type", *_NUMBERS, "frequent", right=_NUMBERS)
+    for each in found.columns:
+        distinct = "" if each.distinct is None else f"{'' if each.is_exact else '~'}{words.count(each.distinct)}"
+        table.add_row(
+            Text(each.name, style="bold"),
+            Text(each.dtype, style="dim"),
+            Text(_missing(each), style="yellow" if each.nulls or each.nans else "dim"),
+            distinct,
+            *map(_short, (each.min, each.quantiles.get(_MEDIAN), each.max, each.mean)),
+            ", ".join(f"{_short(common.value)} ({words.count(common.rows)})" for common in each.common[:3]),
+        )
+    yield table
+
+
+def _missing(column: ColumnProfile) -> str:
+    return words.count(column.nulls) + (f" + {words.count(column.nans)} NaN" if column.nans else "")
+
+
+def _short(value: Any) -> str:
+    if value is None:
+        return ""
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
