@@ -22,7 +22,7 @@ def profile(found: Profile) -> Iterator[RenderableType]:
         distinct = "" if each.distinct is None else f"{'' if each.is_exact else '~'}{words.count(each.distinct)}"
         table.add_row(
             Text(each.name, style="bold"),
-            Text(each.dtype, style="dim"),
+            Text(each.dtype.partition("(")[0], style="dim"),
             Text(_missing(each), style="yellow" if each.nulls or each.nans else "dim"),
             distinct,
             *map(_short, (each.min, each.quantiles.get(_MEDIAN), each.max, each.mean)),

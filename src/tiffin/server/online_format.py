@@ -140,7 +140,9 @@ def written_times(times: Sequence[int | None]) -> bytes:
     written = _encode(datetimes(times))
     if None in times or not times:
         return written.replace(b'",', b'Z",').replace(b'"]', b'Z"]')
-    return b'Z","'.join(written.split(b'","'))[:-2] + b'Z"]'
+    if len(times) > 1:
+        written = written.replace(b'","', b'Z","')
+    return written[:-2] + b'Z"]'
 
 
 def shown(answer: OnlineAnswer, converters: dict[str, Convert]) -> dict[str, list[Any]]:

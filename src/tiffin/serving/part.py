@@ -108,16 +108,17 @@ class Part:
             What they were taken from.
         """
         oldest = None if self._ttl_us is None else moment - self._ttl_us
+        head = known.head or b""
         if len(keys) == 1:
             # The most usual question, which can be answered with fewer detours.
             packed = known.rows[0]
             row = None if packed is None else self._codec.unpack(keys[0], packed, moment)
-            found = Found((row,), oldest, known.head, self._replaced)
+            found = Found((row,), oldest, head, self._replaced)
             values = self._blank if row is None or (oldest is not None and row[0] < oldest) else row
             for name, place in self.places:
                 answer[name] = [values[place]]
         else:
-            found = Found(self._codec.unpack_many(keys, known.rows, moment), oldest, known.head, self._replaced)
+            found = Found(self._codec.unpack_many(keys, known.rows, moment), oldest, head, self._replaced)
             answer.update(self._columns(found))
         for name, default in self._defaults:
             answer[name] = [default if value is None else value for value in answer[name]]
