@@ -160,7 +160,10 @@ def _kind(text: str) -> tuple[pl.DataType, Read | None]:
 
 def _typed(values: list[Any], read: Read | None) -> list[Any]:
     """Make of the values that JSON had those that the column has."""
-    return values if read is None else [None if value is None else read(value) for value in values]
+    # Nearly all floats are numbers as they came.
+    if read is None or (read is _float and str not in map(type, values)):
+        return values
+    return [None if value is None else read(value) for value in values]
 
 
 def _reader(dtype: pl.DataType) -> Read | None:

@@ -6,6 +6,7 @@ import asyncio
 import io
 import os
 import ssl
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from tiffin.client.attempts import Attempts
@@ -17,6 +18,7 @@ from tiffin.frames import FeatureFrame
 
 if TYPE_CHECKING:
     import aiohttp
+    from yarl import URL
 
 T = TypeVar("T")
 
@@ -61,7 +63,6 @@ class ConcurrentTransport:
     async def _attempt(self, request: Request, attempts: Attempts) -> Outcome:
         session = self._session()
         import aiohttp  # noqa: PLC0415 - whoever asks nothing needs no library
-        from yarl import URL  # noqa: PLC0415 - see above
 
         timeout = aiohttp.ClientTimeout(
             total=attempts.left_s(),
@@ -71,7 +72,7 @@ class ConcurrentTransport:
         try:
             async with session.request(
                 request.method,
-                URL(self.options.url.rstrip("/") + request.path, encoded=True),
+                _url(self.options.url.rstrip("/") + request.path),
                 data=_pieces(request.body),
                 headers=request.headers,
                 timeout=timeout,
@@ -99,6 +100,14 @@ class ConcurrentTransport:
                 self._inherited.append(opened)
             opened = self._opened = (pid, loop, _open(self.options))
         return opened[2]
+
+
+@lru_cache(maxsize=256)
+def _url(text: str) -> URL:
+    """Parse an address, as the same few are asked again and again."""
+    from yarl import URL  # noqa: PLC0415 - whoever asks nothing needs no library
+
+    return URL(text, encoded=True)
 
 
 def _pieces(body: bytes | None) -> bytes | io.BytesIO | None:

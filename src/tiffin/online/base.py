@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from operator import itemgetter, lt
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import msgspec
 
@@ -59,7 +59,7 @@ REBUILD = "the index is made again from the tables when they are next materializ
 """What to say in the hint of an `IndexDamaged`."""
 
 
-class Rows(msgspec.Struct, frozen=True, gc=False):
+class Rows(NamedTuple):
     """Answer of an index for one table."""
 
     head: bytes | None

@@ -12,7 +12,7 @@ import msgspec
 from fastapi.routing import APIRoute
 from starlette.requests import ClientDisconnect, Request
 
-from tiffin.errors import InvalidInputError
+from tiffin.errors import InvalidInputError, TooLarge
 from tiffin.server.call import check_media
 from tiffin.server.problems import Problems
 from tiffin.server.status import Malformed, MethodNotAllowed
@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+
+MOST_BYTES = 8 << 20
+"""Bytes of a body that is decoded in one go, while all others wait."""
 
 _TYPE = (b"content-type", JSON.encode())
 
@@ -90,6 +93,8 @@ async def read_json(request: Request, decoder: msgspec.json.Decoder[T]) -> T:
         It is not sent as JSON. (A page of another site can make a browser send what is not said to be.)
     Malformed
         It is no JSON.
+    TooLarge
+        It is larger than `MOST_BYTES`.
     InvalidInputError
         It is not what is asked for here; says where.
     """
@@ -98,6 +103,10 @@ async def read_json(request: Request, decoder: msgspec.json.Decoder[T]) -> T:
     message = await request.receive()
     # Nearly always it comes as one piece.
     data = await _rest(message, request.receive) if message.get("more_body") else _piece(message)
+    if len(data) > MOST_BYTES:
+        raise TooLarge(
+            f"the body has {len(data):,} bytes; {MOST_BYTES:,} may come here", hint="ask in several requests"
+        )
     try:
         return decoder.decode(data)
     except msgspec.ValidationError as error:

@@ -106,9 +106,11 @@ class Guard:
         except TiffinError as error:
             await passage.refuse(error)
         except asyncio.CancelledError:
-            # What took too long was cancelled here, and is being answered.
-            if passage.refusing is None:
+            # What took too long was cancelled here, and is being answered; all else when the server stops.
+            if passage.refusing is None and passage.status:
                 raise
+            if passage.refusing is None:
+                await passage.refuse(_stopped())
         finally:
             if passage.refusing is not None:
                 await asyncio.wait({passage.refusing})
@@ -224,6 +226,12 @@ class Guard:
         passage.refusing = loop.create_task(passage.refuse(error))
         if passage.task is not None:
             passage.task.cancel()
+
+
+def _stopped() -> TimedOut:
+    return TimedOut(
+        "the server stopped before the request was done", hint="if it was to change something, look whether it has"
+    )
 
 
 def _check_once(scope: Scope) -> None:

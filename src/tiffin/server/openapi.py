@@ -49,6 +49,14 @@ _IDEMPOTENCY = {
     "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": r"^[\x21-\x7e]+$"},
 }
 
+_IF_NONE_MATCH = {
+    "name": "If-None-Match",
+    "in": "header",
+    "required": False,
+    "description": "Answers that the caller has already, by their `ETag`.",
+    "schema": {"type": "string"},
+}
+
 
 _KEYS = (
     "An API key, as `tiffin keys create` makes one. A server that only its own machine reaches asks for none until the "
@@ -72,6 +80,7 @@ def documented(
     may_be_empty: bool = False,
     in_formats: bool = False,
     repeatable: bool = False,
+    is_tagged: bool = False,
     media: str = JSON,
     status: int = 200,
     is_open: bool = False,
@@ -100,6 +109,8 @@ def documented(
         Whether the answer is given in any of the formats of frames.
     repeatable : bool
         Whether a request with an idempotency key lands once.
+    is_tagged : bool
+        Whether the answer has an `ETag`, and is not given again to who has it.
     media : str
         Media type of the answer.
     status : int
@@ -115,6 +126,7 @@ def documented(
     operation: dict[str, Any] = {"security": []} if is_open else {}
     asked = query or frame
     parameters = [*(_query(asked) if asked else []), *([_IDEMPOTENCY] if repeatable else [])]
+    parameters += [_IF_NONE_MATCH] if is_tagged else []
     if parameters:
         operation["parameters"] = parameters
     if body:
@@ -128,11 +140,12 @@ def documented(
         files = _FILES if in_formats or gives is Frame else {}
         content = {kind: {"schema": one} for kind, one in ({media: _ref(gives)} | files).items()}
         answer = {"description": "The answer.", "content": content}
+    known: dict[int | str, Any] = {304: {"description": "The caller has the answer already."}} if is_tagged else {}
     return {
         "summary": summary,
         "response_class": Response,
         "status_code": status,
-        "responses": {status: answer, "default": {"$ref": "#/components/responses/Problem"}},
+        "responses": {status: answer, **known, "default": {"$ref": "#/components/responses/Problem"}},
         "openapi_extra": operation,
     }
 

@@ -106,13 +106,9 @@ class Passage:
 
     def _complete(self, headers: Any) -> list[tuple[bytes, bytes]]:
         always = _PAGE_HEADERS if self.scope["path"].startswith(_PAGES) else _HEADERS
-        complete = [*headers, *always, (b"x-request-id", self.request_id.encode())]
-        if self.allowance:
-            complete += self.allowance
-        for name, _ in headers:
-            if name == b"cache-control":
-                return complete
-        complete.append(_NO_STORE)
+        complete = [*headers, *always, (b"x-request-id", self.request_id.encode()), *self.allowance]
+        if b"cache-control" not in dict(headers):
+            complete.append(_NO_STORE)
         return complete
 
 

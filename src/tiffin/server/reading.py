@@ -31,6 +31,7 @@ PAGE_ROWS = 10_000
 """Rows of a JSON answer where no limit is given."""
 
 _ATTEMPTS = 5
+_MOST_COMPARISONS = 200
 
 
 class Asked(msgspec.Struct, frozen=True, kw_only=True):
@@ -84,6 +85,7 @@ async def answer(call: Call, form: Form, asked: Asked) -> Response:
             f"{len(asked.entities or ()):,} entities are asked about; {call.limits.rows_per_request:,} may be at once",
             hint="ask in several requests",
         )
+    _check_where(asked.where, call.limits.rows_per_request)
     asked = _bounded(asked, form, call.limits.rows_per_answer)
     as_of = None if asked.as_of is None else moment(asked.as_of)
     for attempt in range(_ATTEMPTS):
@@ -140,6 +142,21 @@ def _read(store: FeatureStore, snapshot: Snapshot, asked: Asked) -> Rows:
         return Rows(frame, asked.offset + len(frame))
     counted = store.read(snapshot.reference, columns=[next(iter(snapshot.dtypes))], **selection)
     return Rows(frame, len(counted))
+
+
+def _check_where(where: list[Any] | None, most_values: int) -> None:
+    """Refuse comparisons that keep a thread busy for minutes, which nothing can stop."""
+    lists = [one for one in where or () if isinstance(one, list)]
+    comparisons = [one for one in lists if one and isinstance(one[0], str)]
+    comparisons += [each for one in lists if not (one and isinstance(one[0], str)) for each in one]
+    if len(comparisons) > _MOST_COMPARISONS:
+        raise TooLarge(
+            f"where has {len(comparisons):,} comparisons; {_MOST_COMPARISONS:,} may be in one request",
+            hint='compare with several values at once: ["column", "in", [value, …]]',
+        )
+    values = sum(len(part) for one in comparisons if isinstance(one, list) for part in one if isinstance(part, list))
+    if values > most_values:
+        raise TooLarge(f"where has {values:,} values; {most_values:,} may be in one request", hint="ask several times")
 
 
 def _bounded(asked: Asked, form: Form, most: int) -> Asked:

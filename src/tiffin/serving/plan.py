@@ -220,11 +220,10 @@ class OnlinePlan:
         wanted = [(part.id, part.keys(values, count)) for part in parts]
         answers = self._plans.materializer.index.get_many(wanted)
         found = []
-        for number, part in enumerate(parts):
-            known = answers[number]
+        for part, (_, keys), known in zip(parts, wanted, answers, strict=True):
             if known.head != part.head and not (follows and part.follows(known.head)):
                 return None
-            found.append(part.answer(wanted[number][1], known, moment, values))
+            found.append(part.answer(keys, known, moment, values))
         if len(parts) > 1:
             # The tables' features may have been asked for in turns.
             values = {name: values[name] for name in shape.columns}

@@ -71,6 +71,9 @@ def expanded_bytes(column: pa.Array) -> int:
     import pyarrow.compute as pc  # noqa: PLC0415 - heavy
 
     kind = column.type
+    if pa.types.is_null(kind):
+        # They take no memory here, and take some wherever they are stored.
+        return 8 * len(column)
     if pa.types.is_dictionary(kind):
         each = _lengths(column.dictionary)
         return int(pc.sum(pc.take(each, column.indices)).as_py() or 0) + int(column.indices.nbytes)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from itertools import chain
 from typing import TYPE_CHECKING
 
 import polars as pl
@@ -65,31 +66,34 @@ def from_parquet(data: bytes | memoryview, bounds: Bounds) -> FeatureFrame:
     with reading("Parquet file"):
         opened = pq.ParquetFile(pa.BufferReader(data))
         bounds.check_rows(opened.metadata.num_rows)
-        texts = [field.name for field in opened.schema_arrow if _is_text(field.type)]
-        # As dictionaries, so that a value which stands in very many rows is held once until it is counted.
-        opened = pq.ParquetFile(pa.BufferReader(data), read_dictionary=texts)
-        table = _bounded(opened, bounds)
-        plain = pa.schema(
-            [field.with_type(field.type.value_type) if field.name in texts else field for field in table.schema]
-        )
-        found = ingest(table.cast(plain).replace_schema_metadata(None))
+        # As dictionaries, so that a value which stands in very many places is held once until it is counted.
+        counted = _bounded(pq.ParquetFile(pa.BufferReader(data), read_dictionary=_texts(opened)), bounds)
+        if any(pa.types.is_nested(field.type) for field in opened.schema_arrow):
+            # What is a dictionary inside of a list cannot be undone; by now it is known how much is read.
+            table = opened.read()
+        else:
+            table = counted.cast(opened.schema_arrow)
+        found = ingest(table.replace_schema_metadata(None))
         return FeatureFrame(found.frame, origins=found.origins)
 
 
-def _is_text(kind: pa.DataType) -> bool:
-    import pyarrow as pa  # noqa: PLC0415 - heavy
-
-    return any(
-        test(kind)
-        for test in (pa.types.is_string, pa.types.is_large_string, pa.types.is_binary, pa.types.is_large_binary)
-    )
+def _texts(opened: pq.ParquetFile) -> list[str]:
+    """List the paths of what can be read as a dictionary, inside of lists and structs too."""
+    columns = map(opened.schema.column, range(len(opened.schema.names)))
+    return [
+        column.path
+        for column in columns
+        if column.physical_type == "BYTE_ARRAY" and column.logical_type.type != "DECIMAL"
+    ]
 
 
 def _bounded(opened: pq.ParquetFile, bounds: Bounds) -> pa.Table:
     import pyarrow as pa  # noqa: PLC0415 - heavy
 
     batches, rows, size_bytes = [], 0, 0
-    for batch in opened.iter_batches(batch_size=_BATCH_ROWS):
+    # Each row group for itself: a dictionary inside of a list cannot go over the edge of one.
+    groups = range(opened.num_row_groups)
+    for batch in chain.from_iterable(opened.iter_batches(_BATCH_ROWS, row_groups=[group]) for group in groups):
         batch.validate(full=True)
         rows += batch.num_rows
         bounds.check_rows(rows)

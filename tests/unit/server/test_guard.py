@@ -379,6 +379,22 @@ def test_what_takes_too_long_is_answered_even_if_it_cannot_be_stopped(guarded, m
     assert json.loads(answers[1]["body"])["code"] == "timed_out"
 
 
+def test_what_a_stopping_server_waits_for_no_longer_is_answered_in_the_same_shape(guarded):
+    it = guarded()
+
+    async def asked():
+        async with it.client() as client:
+            asking = asyncio.create_task(client.get("/wait"))
+            while not it.app.seen:
+                await asyncio.sleep(0)
+            asking.cancel()
+            return await asking
+
+    answer = asyncio.run(asked())
+    assert answer.status_code == 504
+    assert problem(answer)["code"] == "timed_out"
+
+
 # On the way back
 
 
@@ -474,6 +490,12 @@ def test_figures_go_by_the_template_of_a_route_and_never_by_what_was_asked(guard
     assert 'tiffin_write_seconds_count{route="/template"} 1.0' in told
     assert "/rows/" not in told
     assert "evil" not in told
+    # What was told once is not told again, and what came after is.
+    it.ask("GET", "/rows")
+    told = it.metrics.exposition().decode()
+    assert 'tiffin_request_seconds_count{method="GET",route="/template",status="200"} 22.0' in told
+    assert 'tiffin_request_seconds_bucket{le="+Inf",method="GET",route="/template",status="200"} 22.0' in told
+    assert 'tiffin_rows_served_total{route="/template"} 84.0' in told
 
 
 # Options

@@ -15,7 +15,7 @@ import pytest
 import tiffin
 from app_client import AppClient
 from tiffin.access import keys_of
-from tiffin.server import asking
+from tiffin.server import asking, direct
 from tiffin.server.app import create_app
 from tiffin.server.online_format import OnlineQuestion, OnlineReply
 from tiffin.server.options import Limits, ServerOptions
@@ -321,3 +321,10 @@ def test_the_document_says_what_is_taken_and_given(client):
     decoded = msgspec.json.decode(reply.content, type=OnlineReply, strict=True)
     assert reply.json().keys() == schemas[given]["properties"].keys()
     assert [row["user_id"] for row in decoded.rows] == [row["user_id"] for row in example["entity_rows"]]
+
+
+def test_a_body_whose_decoding_would_keep_all_others_waiting_is_refused(client):
+    body = b'{"features": ["user/ratings:mean"], "entity_rows": [' + b" " * direct.MOST_BYTES + b"]}"
+    for path in ("/online", "/get-online-features"):
+        answer = client.post(path, content=body, headers={"Content-Type": "application/json"})
+        assert (answer.status_code, answer.json()["code"]) == (413, "too_large")

@@ -146,6 +146,14 @@ def test_a_table_that_takes_the_place_of_another_is_never_answered_under_its_tag
     assert client.get("/features/g/t?limit=1").headers["etag"] != old
 
 
+def test_the_document_tells_of_tags(fixed):
+    operation = fixed.get("/openapi.json").json()["paths"]["/features/{group}/{name}"]["get"]
+    assert "304" in operation["responses"]
+    (header,) = [one for one in operation["parameters"] if one["in"] == "header"]
+    tag = fixed.get("/features/g/t").headers["etag"]
+    assert fixed.get("/features/g/t", headers={header["name"]: tag}).status_code == 304
+
+
 def test_answers_in_other_forms_have_other_tags(fixed):
     asked = [
         ("/features/g/t", {}), ("/features/g/t?limit=5", {}), ("/features/g/t?columns=x", {}),

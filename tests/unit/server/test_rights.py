@@ -81,6 +81,7 @@ CLOSED = [
     ("POST", "/tables/other/u/read", {}),
     ("GET", "/tables/other/u/history", None),
     ("GET", "/tables/other/u/diff?old=0", None),
+    ("GET", "/tables/other/u/profile", None),
     ("POST", "/tables/other/u/restore", {"version": 0}),
     ("POST", "/tables/other/u/push", {"rows": [{"id": 1}]}),
     ("POST", "/tables/other/u/materialize", {}),

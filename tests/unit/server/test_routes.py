@@ -227,3 +227,8 @@ def test_a_parameter_that_the_route_does_not_have_is_told_and_nothing_is_done(cl
     assert "there is no parameter" in told["detail"]
     assert hint in told["hint"]
     assert len(store.history("g/t")) == 1
+
+
+@pytest.mark.parametrize("where", [[["id", "==", 1]] * 201, [[["id", "==", 1]] * 201], [["id", "in", list(range(51))]]])
+def test_more_comparisons_than_can_be_made_in_time_are_refused(client, where):
+    said(client.post("/tables/g/t/read", json={"where": where}), 413)

@@ -105,6 +105,7 @@ def test_tries_at_the_same_time_land_once(store):
 def test_a_name_whose_version_was_vacuumed_is_as_new_in_every_process(store):
     store.save("g/t", rows(0), once=FIRST)
     store.save("g/t", rows(1))
-    store.save("g/t", rows(0), once=OTHER)
+    for _ in range(2):
+        store.save("g/t", rows(0), once=OTHER)
     store.vacuum("g/t", keep_versions=1)
     assert store.save("g/t", rows(0), once=FIRST).version == 3

@@ -129,8 +129,9 @@ class TestHostileStream:
             pa.DictionaryArray.from_arrays(pa.array([0] * 10_000, pa.int8()), pa.array(["x" * 10_000])),
             pa.RunEndEncodedArray.from_arrays(pa.array([10_000], pa.int32()), pa.array(["x" * 10_000])),
             pl.Series(["x" * 10_000]).gather([0] * 10_000).to_arrow(compat_level=pl.CompatLevel.newest()),
+            pa.nulls(10_000_000),
         ],
-        ids=["dictionary", "runs", "views"],
+        ids=["dictionary", "runs", "views", "nulls"],
     )
     def test_few_bytes_that_stand_for_many_are_refused(self, column):
         body = written(pa.table({"a": column}))
@@ -159,6 +160,26 @@ class TestFiles:
         assert len(stream.getvalue()) < 300_000
         with pytest.raises(LimitError):
             from_parquet(stream.getvalue(), Bounds(size_bytes=100_000_000))
+
+    @pytest.mark.parametrize("kind", ["list", "struct"])
+    def test_neither_is_it_read_where_they_stand_inside_of_others(self, kind):
+        texts = pa.array(["x" * 1000] * 200_000)
+        whole = pa.array(range(0, 200_001, 20), pa.int32())
+        column = (
+            pa.ListArray.from_arrays(whole, texts) if kind == "list" else pa.StructArray.from_arrays([texts], ["q"])
+        )
+        stream = io.BytesIO()
+        pq.write_table(pa.table({"a": column}), stream, row_group_size=5000)
+        usual = pa.default_memory_pool()
+        pool = pa.proxy_memory_pool(usual)
+        pa.set_memory_pool(pool)
+        try:
+            with pytest.raises(LimitError):
+                from_parquet(stream.getvalue(), Bounds(size_bytes=50_000_000))
+        finally:
+            pa.set_memory_pool(usual)
+        assert pool.max_memory() < 50_000_000
+        assert from_parquet(stream.getvalue(), BOUNDS).to_polars()["a"].dtype.is_nested()
 
     def test_too_many_rows_are_refused(self):
         with pytest.raises(LimitError):

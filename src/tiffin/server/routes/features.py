@@ -26,7 +26,10 @@ async def several(request: Request) -> Response:
     return await batch.answer(call, await call.body(Several))
 
 
-@router.get(_TABLE, **documented("Read a page of a table", query=Page, gives=batch.FeaturePage, in_formats=True))
+@router.get(
+    _TABLE,
+    **documented("Read a page of a table", query=Page, gives=batch.FeaturePage, in_formats=True, is_tagged=True),
+)
 async def page(request: Request, group: Group, name: Name) -> Response:
     """Read rows of a table, a page at a time; also as Arrow, Parquet or CSV."""
     call, table = await Call.of_table(request, "read", group, name)
