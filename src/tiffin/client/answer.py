@@ -13,13 +13,11 @@ from zoneinfo import ZoneInfo
 import msgspec
 import polars as pl
 
-from tiffin.frames import FeatureFrame
 from tiffin.schema import dtypes
-from tiffin.serving import Status
+from tiffin.serving import AnswerColumns, Status
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _SECOND = timedelta(seconds=1)
-_TIMES, _STATUSES = "__ts", "__status"
 
 Read = Callable[[Any], Any]
 
@@ -37,7 +35,7 @@ class Reply(msgspec.Struct, frozen=True):
     """Column to the pandas or Arrow type that it was saved with."""
 
 
-class OnlineAnswer:
+class OnlineAnswer(AnswerColumns):
     """Features of entities as of a moment, in the order in which they were asked for.
 
     Gives what `tiffin.serving.OnlineAnswer` gives, in the same types.
@@ -48,45 +46,15 @@ class OnlineAnswer:
         What the server sent, for some of the entities each.
     """
 
-    __slots__ = ("_dtypes", "_origins", "_values", "replies")
+    __slots__ = ("_dtypes", "replies")
 
     def __init__(self, replies: Sequence[Reply]) -> None:
         first = replies[0]
         self.replies = replies
-        self._origins = first.origins
         kinds = {name: _kind(text) for name, text in first.dtypes.items()}
         self._dtypes = {name: dtype for name, (dtype, _) in kinds.items()}
         rows = [row for reply in replies for row in reply.rows]
         self._values = {name: _typed([row[name] for row in rows], read) for name, (_, read) in kinds.items()}
-
-    def to_dict(
-        self, include_event_timestamps: bool = False, *, include_statuses: bool = False
-    ) -> dict[str, list[Any]]:
-        """Give the answer as columns, the entity columns first.
-
-        Parameters
-        ----------
-        include_event_timestamps : bool
-            Whether to add `<feature>__ts`: the time of the entity's row, in whole seconds since 1970-01-01 UTC.
-        include_statuses : bool
-            Whether to add `<feature>__status`.
-
-        Returns
-        -------
-        dict of str to list
-            A value for each entity.
-        """
-        columns = {name: list(values) for name, values in self._values.items()}
-        if include_event_timestamps:
-            for name, times in self.timestamps.items():
-                columns[name + _TIMES] = [None if moment is None else (moment - _EPOCH) // _SECOND for moment in times]
-        if include_statuses:
-            columns |= {name + _STATUSES: list(values) for name, values in self.statuses.items()}
-        return columns
-
-    def rows(self) -> list[dict[str, Any]]:
-        """Give the answer as one dict for each entity."""
-        return [dict(zip(self._values, row, strict=True)) for row in zip(*self._values.values(), strict=True)]
 
     def to_polars(self) -> pl.DataFrame:
         """Give the answer as a Polars frame, in the tables' dtypes.
@@ -103,24 +71,6 @@ class OnlineAnswer:
                 for name, dtype in self._dtypes.items()
             ]
         )
-
-    def to_pandas(self) -> Any:
-        """Give the answer as a pandas frame, in the pandas types that the tables were saved with.
-
-        Returns
-        -------
-        pandas.DataFrame, shape (number of entities, number of entity columns + features)
-
-        Raises
-        ------
-        MissingDependency
-            pandas is not installed.
-        """
-        return FeatureFrame(self.to_polars(), origins=self._origins).to_pandas()
-
-    def to_df(self) -> Any:
-        """Give the answer as a pandas frame: Feast's name for `to_pandas`."""
-        return self.to_pandas()
 
     @property
     def versions(self) -> dict[str, int]:
@@ -140,8 +90,15 @@ class OnlineAnswer:
     def __len__(self) -> int:
         return sum(len(reply.rows) for reply in self.replies)
 
-    def __repr__(self) -> str:
-        return f"OnlineAnswer of {len(self)} entities\n{self.to_polars()!r}"
+    def _seconds(self) -> dict[str, list[int | None]]:
+        return {
+            name: [None if moment is None else (moment - _EPOCH) // _SECOND for moment in times]
+            for name, times in self.timestamps.items()
+        }
+
+    @property
+    def _origins(self) -> dict[str, str]:
+        return self.replies[0].origins
 
 
 def _joined(parts: Iterable[dict[str, list[Any]]]) -> dict[str, list[Any]]:

@@ -13,12 +13,11 @@ from typing import Any, NamedTuple, cast
 import msgspec
 import polars as pl
 
-from tiffin.frames import FeatureFrame
 from tiffin.online import KeyCodec, Row, decode_head
+from tiffin.serving.columns import AnswerColumns
 from tiffin.serving.entities import Intake
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_TIMES, _STATUSES = "__ts", "__status"
 
 
 class Status(StrEnum):
@@ -113,49 +112,19 @@ class Taken(NamedTuple):
     """The time of each entity's row, microseconds since 1970-01-01 UTC; None where there is none."""
 
 
-class OnlineAnswer:
+class OnlineAnswer(AnswerColumns):
     """Features of entities as of a moment, in the order in which they were asked for.
 
     A value is null, or the feature's default if it has one, where the entity has no row, its row is older than the
     ttl allows, or holds a null.
     """
 
-    __slots__ = ("_found", "_shape", "_values")
+    __slots__ = ("_found", "_shape")
 
     def __init__(self, shape: Shape, values: dict[str, list[Any]], found: Sequence[Found]) -> None:
         self._shape = shape
         self._values = values
         self._found = found
-
-    def to_dict(
-        self, include_event_timestamps: bool = False, *, include_statuses: bool = False
-    ) -> dict[str, list[Any]]:
-        """Give the answer as columns, the entity columns first.
-
-        Parameters
-        ----------
-        include_event_timestamps : bool
-            Whether to add `<feature>__ts`: the time of the entity's row, in whole seconds since 1970-01-01 UTC.
-            (`timestamps` has it exactly.)
-        include_statuses : bool
-            Whether to add `<feature>__status`.
-
-        Returns
-        -------
-        dict of str to list
-            A value for each entity.
-        """
-        columns = self._values.copy()
-        if include_event_timestamps:
-            for name in self._shape.sources:
-                columns[name + _TIMES] = [None if time is None else time // 1_000_000 for time in self._times(name)]
-        if include_statuses:
-            columns |= {name + _STATUSES: values for name, values in self.statuses.items()}
-        return columns
-
-    def rows(self) -> list[dict[str, Any]]:
-        """Give the answer as one dict for each entity."""
-        return [dict(zip(self._values, row, strict=True)) for row in zip(*self._values.values(), strict=True)]
 
     def to_polars(self) -> pl.DataFrame:
         """Give the answer as a Polars frame, in the tables' dtypes.
@@ -170,25 +139,6 @@ class OnlineAnswer:
         return pl.DataFrame(
             [pl.Series(name, entity.get(name, values[name]), dtype) for name, (dtype, _) in shape.columns.items()]
         )
-
-    def to_pandas(self) -> Any:
-        """Give the answer as a pandas frame, in the pandas types that the tables were saved with.
-
-        Returns
-        -------
-        pandas.DataFrame, shape (number of entities, number of entity columns + features)
-
-        Raises
-        ------
-        MissingDependency
-            pandas is not installed.
-        """
-        origins = {name: column.origin for name, column in self._shape.columns.items() if column.origin}
-        return FeatureFrame(self.to_polars(), origins=origins).to_pandas()
-
-    def to_df(self) -> Any:
-        """Give the answer as a pandas frame: Feast's name for `to_pandas`."""
-        return self.to_pandas()
 
     @property
     def versions(self) -> dict[str, int]:
@@ -243,12 +193,13 @@ class OnlineAnswer:
     def __len__(self) -> int:
         return len(self._found[0].rows)
 
-    def __repr__(self) -> str:
-        return f"OnlineAnswer of {len(self)} entities\n{self.to_polars()!r}"
+    def _seconds(self) -> dict[str, list[int | None]]:
+        times = [[None if time is None else time // 1_000_000 for time in found.times()] for found in self._found]
+        return {name: times[table].copy() for name, (table, _) in self._shape.sources.items()}
 
-    def _times(self, name: str) -> list[int | None]:
-        table, _ = self._shape.sources[name]
-        return self._found[table].times()
+    @property
+    def _origins(self) -> dict[str, str]:
+        return {name: column.origin for name, column in self._shape.columns.items() if column.origin}
 
 
 def _held(values: Sequence[Any], name: str, dtype: pl.DataType) -> list[Any]:
