@@ -133,3 +133,17 @@ class _Broken:
     @staticmethod
     def after_commit(_table, commit, **_):
         return commit
+
+
+def test_a_server_that_answers_otherwise_is_found_out(store, tmp_path):
+    agrees = store.verify("g/t", server=store)
+    assert (agrees.ok, agrees.tables[0].server_different) == (True, 0)
+    with tiffin.FeatureStore(tmp_path / "other", disk_cache_bytes=0) as other:
+        rows = store.read("g/t").to_polars().with_columns(x=pl.when(pl.col("id") == 8).then(9.5).otherwise("x"))
+        other.save("g/t", rows, entity="id", timestamp="ts", ttl=2 * HOUR, defaults={"s": "none"}, online=True)
+        found = store.verify("g/t", server=other)
+    assert not found.ok
+    assert (found.tables[0].values_different, found.tables[0].server_different) == (0, 1)
+    (difference,) = found.tables[0].differences
+    assert (difference.by_server, difference.entity, difference.online) == (True, {"id": 8}, 9.5)
+    assert "id=8, x: offline 4.0 (PRESENT), server 9.5 (PRESENT)" in str(found)
