@@ -43,7 +43,7 @@ from tiffin.server.run import serve
 
 if len(sys.argv) > 2:
     import tiffin.server.app
-    from tiffin.server.connections import Connections
+    from tiffin.server.edge.connections import Connections
 
     class Static:
         def __init__(self, options):

@@ -13,12 +13,12 @@ from starlette.middleware import Middleware
 
 from tiffin.access import keys_of
 from tiffin.cache import MemoryCache
-from tiffin.server.answers import Whole
-from tiffin.server.direct import Shortcut
-from tiffin.server.guard import Guard
-from tiffin.server.logs import journal_of
-from tiffin.server.metrics import Metrics
-from tiffin.server.pages import add_pages
+from tiffin.server.answers.forms import Whole
+from tiffin.server.document.pages import add_pages
+from tiffin.server.edge.guard import Guard
+from tiffin.server.edge.logs import journal_of
+from tiffin.server.edge.metrics import Metrics
+from tiffin.server.online.direct import Shortcut
 from tiffin.server.problems import Problems, invalid_parameter, unknown_route
 from tiffin.server.routes import ROUTERS
 from tiffin.version import __version__

@@ -26,7 +26,7 @@ from uvicorn.config import STARTUP_FAILURE
 from tiffin.access import keys_of
 from tiffin.errors import InvalidInputError, TiffinError
 from tiffin.files import LOCAL, contained, make_folders, remove_tree
-from tiffin.server.logs import JsonFormatter
+from tiffin.server.edge.logs import JsonFormatter
 from tiffin.server.options import Limits, ServerOptions
 from tiffin.server.supervisor import Supervisor
 from tiffin.store import FeatureStore
@@ -191,7 +191,7 @@ def _config(app: ASGIApp | str, options: ServerOptions) -> uvicorn.Config:
         factory=isinstance(app, str),
         workers=options.workers,
         loop="tiffin.server.run:new_loop",
-        http="tiffin.server.protocol:GuardedProtocol",
+        http="tiffin.server.edge.protocol:GuardedProtocol",
         ws="none",
         log_config=None,
         access_log=False,

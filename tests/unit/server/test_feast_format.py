@@ -13,7 +13,7 @@ import tiffin
 from app_client import AppClient
 from tiffin.access import keys_of
 from tiffin.server.app import create_app
-from tiffin.server.feast_format import FeastReply
+from tiffin.server.online.feast_format import FeastReply
 from tiffin.server.options import Limits, ServerOptions
 
 NOW = datetime.now(UTC).replace(microsecond=250_000)

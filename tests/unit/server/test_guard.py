@@ -15,10 +15,10 @@ import zstandard
 
 from tiffin.access import keys, keys_of
 from tiffin.errors import InvalidInputError
-from tiffin.server import guard as guard_module
-from tiffin.server.guard import Guard
-from tiffin.server.logs import Journal, Lines, journal_of
-from tiffin.server.metrics import Metrics
+from tiffin.server.edge import guard as guard_module
+from tiffin.server.edge.guard import Guard
+from tiffin.server.edge.logs import Journal, Lines, journal_of
+from tiffin.server.edge.metrics import Metrics
 from tiffin.server.options import Limits, ServerOptions, limits_of
 from tiffin.server.problems import Problems
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tiffin.server.negotiation import choose_coding, choose_media, is_known
+from tiffin.server.answers.negotiation import choose_coding, choose_media, is_known
 from tiffin.server.status import NotAcceptable
 
 OFFERED = ("application/json", "text/csv", "application/x-rows")

@@ -15,9 +15,9 @@ import pytest
 import tiffin
 from app_client import AppClient
 from tiffin.access import keys_of
-from tiffin.server import asking, direct
 from tiffin.server.app import create_app
-from tiffin.server.online_format import OnlineQuestion, OnlineReply
+from tiffin.server.online import asking, direct
+from tiffin.server.online.own_format import OnlineQuestion, OnlineReply
 from tiffin.server.options import Limits, ServerOptions
 from tiffin.serving import OnlinePlan
 

@@ -12,7 +12,7 @@ import pytest
 import tiffin
 from app_client import AppClient
 from tiffin.server.app import create_app
-from tiffin.server.examples import EXAMPLES
+from tiffin.server.document.examples import EXAMPLES
 from tiffin.server.options import ServerOptions
 from tiffin.wire import encode
 from tiffin.wire.media import JSON, PROBLEM

@@ -14,7 +14,7 @@ from polars.testing import assert_frame_equal
 import tiffin
 from app_client import AppClient
 from tiffin.errors import TableNotFound
-from tiffin.server import answers
+from tiffin.server.answers import forms
 from tiffin.server.app import create_app
 from tiffin.server.options import ServerOptions
 from tiffin.store.read import Reading
@@ -194,9 +194,9 @@ def test_large_answers_come_in_pieces_and_whole(client, store, monkeypatch):
     frame = pl.DataFrame({"id": range(200_000), "x": [0.5] * 200_000})
     store.save("g/large", frame, entity="id")
     pieces = []
-    original = answers._sent
+    original = forms._sent
     monkeypatch.setattr(
-        answers, "_sent", lambda call, made: original(call, (pieces.append(len(one)) or one for one in made))
+        forms, "_sent", lambda call, made: original(call, (pieces.append(len(one)) or one for one in made))
     )
     back = from_stream(client.get("/features/g/large", headers={"Accept": ARROW}).content)
     assert_frame_equal(back.frame.to_polars(), frame)
@@ -209,7 +209,7 @@ def test_large_answers_come_in_pieces_and_whole(client, store, monkeypatch):
 
 
 def test_csv_in_pieces_has_its_names_once(client, store, monkeypatch):
-    monkeypatch.setattr(answers, "_CSV_ROWS", 7)
+    monkeypatch.setattr(forms, "_CSV_ROWS", 7)
     names = pl.DataFrame({"a\nb": range(20), '"c"': ["x\ny"] * 20})
     store.save("g/n", pl.DataFrame({"a b": range(20), '"c"': ["x\ny"] * 20}))
     answer = client.get("/features/g/n", headers={"Accept": CSV})

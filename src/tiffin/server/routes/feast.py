@@ -9,11 +9,11 @@ from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from tiffin.errors import InvalidInputError
-from tiffin.server.asking import Question, ask
-from tiffin.server.call import Call
-from tiffin.server.direct import DirectRoute, read_json
-from tiffin.server.feast_format import FeastPush, FeastQuestion, FeastReply, FeastWrite, frame_of, write
-from tiffin.server.openapi import documented
+from tiffin.server.document.openapi import documented
+from tiffin.server.online.asking import Question, ask
+from tiffin.server.online.direct import DirectRoute, read_json
+from tiffin.server.online.feast_format import FeastPush, FeastQuestion, FeastReply, FeastWrite, frame_of, write
+from tiffin.server.requests.call import Call
 
 router = APIRouter(tags=["feast"])
 reads = APIRouter(route_class=DirectRoute, tags=["feast"])

@@ -6,11 +6,11 @@ import msgspec
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
-from tiffin.server import answers, batch, reading
-from tiffin.server.call import Call
-from tiffin.server.intake import rows_of
-from tiffin.server.openapi import Group, Name, documented
-from tiffin.server.parameters import Page, Records, Several, split
+from tiffin.server.answers import batch, forms, reading
+from tiffin.server.document.openapi import Group, Name, documented
+from tiffin.server.requests.call import Call
+from tiffin.server.requests.intake import rows_of
+from tiffin.server.requests.parameters import Page, Records, Several, split
 from tiffin.simple.lookup import storage_info
 
 router = APIRouter(prefix="/features", tags=["features"])
@@ -35,7 +35,7 @@ async def page(request: Request, group: Group, name: Name) -> Response:
     call, table = await Call.of_table(request, "read", group, name)
     asked = call.query(Page)
     rows = msgspec.structs.replace(reading.asked_of(table, asked), columns=split(asked.columns))
-    form = answers.form_of(call, nan=asked.nan, envelope=batch.page_of(*table.split("/")), name=name)
+    form = forms.form_of(call, nan=asked.nan, envelope=batch.page_of(*table.split("/")), name=name)
     return await reading.answer(call, form, rows)
 
 

@@ -7,12 +7,12 @@ from starlette.responses import Response
 
 from tiffin.agreement import Verification
 from tiffin.quality.report import LeakageReport
-from tiffin.server import answers
-from tiffin.server.answers import Frame
-from tiffin.server.call import Call
-from tiffin.server.intake import spine_of
-from tiffin.server.openapi import documented
-from tiffin.server.parameters import Joining, Suspecting, Verifying
+from tiffin.server.answers import forms
+from tiffin.server.answers.forms import Frame
+from tiffin.server.document.openapi import documented
+from tiffin.server.requests.call import Call
+from tiffin.server.requests.intake import spine_of
+from tiffin.server.requests.parameters import Joining, Suspecting, Verifying
 
 router = APIRouter(tags=["training"])
 
@@ -24,9 +24,9 @@ async def historical(request: Request) -> Response:
     """Give each row of a spine the features of its entities as of its time; without a body, what the tables hold."""
     call = Call(request)
     spine = await spine_of(call, Joining)
-    form = answers.form_of(call, nan=spine.given.pop("nan"), envelope=answers.plain_envelope, name="historical")
-    return await answers.rows(
-        call, form, lambda: answers.all_of(call.store.get_historical_features(spine.frame, **spine.given))
+    form = forms.form_of(call, nan=spine.given.pop("nan"), envelope=forms.plain_envelope, name="historical")
+    return await forms.rows(
+        call, form, lambda: forms.all_of(call.store.get_historical_features(spine.frame, **spine.given))
     )
 
 

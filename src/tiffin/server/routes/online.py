@@ -8,12 +8,12 @@ import msgspec
 from fastapi import APIRouter
 from starlette.requests import Request
 
-from tiffin.server.asking import Question, ask
-from tiffin.server.call import Call
-from tiffin.server.direct import DirectRoute, read_json
-from tiffin.server.online_format import OnlineQuestion, OnlineReply, write
-from tiffin.server.openapi import documented
-from tiffin.server.parameters import Shown, moment
+from tiffin.server.document.openapi import documented
+from tiffin.server.online.asking import Question, ask
+from tiffin.server.online.direct import DirectRoute, read_json
+from tiffin.server.online.own_format import OnlineQuestion, OnlineReply, write
+from tiffin.server.requests.call import Call
+from tiffin.server.requests.parameters import Shown, moment
 
 router = APIRouter(route_class=DirectRoute, tags=["online"])
 

@@ -10,11 +10,11 @@ from starlette.responses import Response
 from tiffin.doctor import Finding
 from tiffin.materialize import Materialized
 from tiffin.reading import Stats
-from tiffin.server.call import Call
+from tiffin.server.document.openapi import documented
+from tiffin.server.edge.metrics import MEDIA
 from tiffin.server.health import Health, Ready, readiness
-from tiffin.server.metrics import MEDIA
-from tiffin.server.openapi import documented
-from tiffin.server.parameters import Compacting, Examining, Materializing, Vacuuming
+from tiffin.server.requests.call import Call
+from tiffin.server.requests.parameters import Compacting, Examining, Materializing, Vacuuming
 from tiffin.tables.table import Commit
 from tiffin.tables.upkeep import Vacuumed
 

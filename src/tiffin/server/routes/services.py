@@ -6,9 +6,9 @@ from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from tiffin.registry import Service
-from tiffin.server.call import Call
-from tiffin.server.openapi import Own, documented
-from tiffin.server.parameters import NewService
+from tiffin.server.document.openapi import Own, documented
+from tiffin.server.requests.call import Call
+from tiffin.server.requests.parameters import NewService
 
 router = APIRouter(prefix="/services", tags=["services"])
 

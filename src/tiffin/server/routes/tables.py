@@ -10,12 +10,12 @@ from starlette.responses import Response
 from tiffin.diff import Diff
 from tiffin.materialize import Materialized
 from tiffin.quality.profile import Profile
-from tiffin.server import answers, reading
-from tiffin.server.answers import Frame
-from tiffin.server.call import Call
-from tiffin.server.intake import rows_of
-from tiffin.server.openapi import Group, Name, documented
-from tiffin.server.parameters import (
+from tiffin.server.answers import forms, reading
+from tiffin.server.answers.forms import Frame
+from tiffin.server.document.openapi import Group, Name, documented
+from tiffin.server.requests.call import Call
+from tiffin.server.requests.intake import rows_of
+from tiffin.server.requests.parameters import (
     AtVersion,
     Dropping,
     Explaining,
@@ -72,7 +72,7 @@ async def drop(request: Request, group: Group, name: Name) -> Response:
 async def read(request: Request, group: Group, name: Name) -> Response:
     """Read a table, or some of its rows and columns, at any version."""
     call, table = await Call.of_table(request, "read", group, name)
-    form = answers.form_of(call, nan=call.query(Shown).nan, envelope=answers.plain_envelope, name=name)
+    form = forms.form_of(call, nan=call.query(Shown).nan, envelope=forms.plain_envelope, name=name)
     asked = await call.body(Question)
     return await reading.answer(call, form, reading.asked_of(table, asked))
 

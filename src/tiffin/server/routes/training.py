@@ -5,12 +5,12 @@ from __future__ import annotations
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
-from tiffin.server import answers
-from tiffin.server.answers import Frame
-from tiffin.server.call import Call
-from tiffin.server.intake import training_frame_of
-from tiffin.server.openapi import Own, documented
-from tiffin.server.parameters import NewTrainingSet, Shown
+from tiffin.server.answers import forms
+from tiffin.server.answers.forms import Frame
+from tiffin.server.document.openapi import Own, documented
+from tiffin.server.requests.call import Call
+from tiffin.server.requests.intake import training_frame_of
+from tiffin.server.requests.parameters import NewTrainingSet, Shown
 from tiffin.training.sets import TrainingSet
 
 router = APIRouter(prefix="/training-sets", tags=["training"])
@@ -50,8 +50,8 @@ async def reproduce(request: Request, name: Own) -> Response:
     """Make a saved training frame again, bit for bit."""
     call = Call(request)
     await call.training_set("read", name)
-    form = answers.form_of(call, nan=call.query(Shown).nan, envelope=answers.plain_envelope, name=name)
-    return await answers.rows(call, form, lambda: answers.all_of(call.store.reproduce(name)))
+    form = forms.form_of(call, nan=call.query(Shown).nan, envelope=forms.plain_envelope, name=name)
+    return await forms.rows(call, form, lambda: forms.all_of(call.store.reproduce(name)))
 
 
 @router.delete("/{name}", **documented("Forget a training set", gives=None, status=204))

@@ -12,9 +12,9 @@ from starlette.responses import Response, StreamingResponse
 
 from tiffin.errors import TooLarge
 from tiffin.frames import FeatureFrame
-from tiffin.server import json_rows
-from tiffin.server.compression import compress
-from tiffin.server.negotiation import choose_coding, choose_media, is_known
+from tiffin.server.answers import json_rows
+from tiffin.server.answers.compression import compress
+from tiffin.server.answers.negotiation import choose_coding, choose_media, is_known
 from tiffin.version import __version__
 from tiffin.wire import encode, to_csv, to_parquet, to_stream
 from tiffin.wire.media import ARROW, CSV, JSON, PARQUET
@@ -22,7 +22,7 @@ from tiffin.wire.media import ARROW, CSV, JSON, PARQUET
 if TYPE_CHECKING:
     import polars as pl
 
-    from tiffin.server.call import Call
+    from tiffin.server.requests.call import Call
 
 FRAMES = (JSON, ARROW, PARQUET, CSV)
 """The formats of frames; the first is given to who accepts anything."""

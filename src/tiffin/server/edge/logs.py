@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 from tiffin.files import LOCAL, contained, make_folders, translated
 
 if TYPE_CHECKING:
+    from tiffin.server.edge.passage import Passage
     from tiffin.server.options import ServerOptions
-    from tiffin.server.passage import Passage
 
 _LONGEST = 500
 _REFUSALS_PER_S = 10

@@ -17,10 +17,10 @@ from msgspec import UNSET, Meta, UnsetType
 
 from tiffin.errors import InvalidInputError
 from tiffin.frames.texts import from_json
-from tiffin.server import json_values
-from tiffin.server.json_values import Convert
-from tiffin.server.online_format import Key, all_present, shown, written_times
-from tiffin.server.parameters import Parameters, ReferenceText
+from tiffin.server.answers import json_values
+from tiffin.server.answers.json_values import Convert
+from tiffin.server.online.own_format import Key, all_present, shown, written_times
+from tiffin.server.requests.parameters import Parameters, ReferenceText
 from tiffin.serving import OnlineAnswer, Shape
 from tiffin.tables.catalog import TableInfo
 

@@ -15,13 +15,13 @@ import time
 from typing import TYPE_CHECKING
 
 from tiffin.errors import Busy, TiffinError, TimedOut, Unauthenticated
-from tiffin.server.bodies import Budget, Receive
 from tiffin.server.caller import KEY_HINT, Caller, anyone, nobody
-from tiffin.server.connections import Connections
-from tiffin.server.hosts import Headers, Hosts
-from tiffin.server.logs import Journal
-from tiffin.server.metrics import Metrics
-from tiffin.server.passage import CLIENT_GONE, Passage, Scope, Send
+from tiffin.server.edge.bodies import Budget, Receive
+from tiffin.server.edge.connections import Connections
+from tiffin.server.edge.hosts import Headers, Hosts
+from tiffin.server.edge.logs import Journal
+from tiffin.server.edge.metrics import Metrics
+from tiffin.server.edge.passage import CLIENT_GONE, Passage, Scope, Send
 from tiffin.server.status import Malformed
 
 if TYPE_CHECKING:

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from tiffin.errors import TooLarge
-from tiffin.server import answers, json_rows
-from tiffin.server.answers import Envelope, Made, Rows
-from tiffin.server.negotiation import choose_media
+from tiffin.server.answers import forms, json_rows
+from tiffin.server.answers.forms import Envelope, Made, Rows
+from tiffin.server.answers.negotiation import choose_media
 from tiffin.simple.lookup import rows_of
 from tiffin.wire import encode
 from tiffin.wire.media import JSON
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from starlette.responses import Response
 
     from tiffin.frames import FeatureFrame
-    from tiffin.server.call import Call
-    from tiffin.server.parameters import Several
+    from tiffin.server.requests.call import Call
+    from tiffin.server.requests.parameters import Several
     from tiffin.tables.table import Commit
 
 
@@ -134,7 +134,7 @@ async def answer(call: Call, asked: Several) -> Response:
         )
     choose_media(call.request.headers.get("accept", ""), [JSON])
     tables = {name: (await call.may_use("read", [name]))[0] for name in asked.feature_names}
-    return await answers.json_of(call, lambda: _made(_frames(call, asked, tables), asked))
+    return await forms.json_of(call, lambda: _made(_frames(call, asked, tables), asked))
 
 
 def _frames(call: Call, asked: Several, tables: Mapping[str, str]) -> dict[str, FeatureFrame]:
@@ -147,7 +147,7 @@ def _frames(call: Call, asked: Several, tables: Mapping[str, str]) -> dict[str, 
         # A whole version is kept in memory for the next caller, a part is not.
         is_whole = found.rows is not None and found.rows <= left
         frames[name] = rows_of(call.store, found.reference, asked.entity_ids, limit=None if is_whole else left + 1)
-        answers.check_rows(most - left + len(frames[name]), most)
+        forms.check_rows(most - left + len(frames[name]), most)
         left -= len(frames[name])
     return frames
 

@@ -8,9 +8,9 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
 from tiffin.errors import TiffinError
-from tiffin.server.bodies import Body, Message
 from tiffin.server.caller import Caller, nobody
-from tiffin.server.hosts import Headers
+from tiffin.server.edge.bodies import Body, Message
+from tiffin.server.edge.hosts import Headers
 from tiffin.server.problems import answer_of
 from tiffin.server.status import headers_of
 from tiffin.wire.media import PROBLEM

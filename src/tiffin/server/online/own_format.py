@@ -13,9 +13,9 @@ from msgspec import Meta
 
 from tiffin.online import datetimes, decode_head
 from tiffin.schema import dtypes
-from tiffin.server import json_values
-from tiffin.server.json_values import Convert
-from tiffin.server.parameters import FullNames, Moment, Parameters, ReferenceText
+from tiffin.server.answers import json_values
+from tiffin.server.answers.json_values import Convert
+from tiffin.server.requests.parameters import FullNames, Moment, Parameters, ReferenceText
 from tiffin.serving import OnlineAnswer, Shape, Status
 
 _MOST_SHAPES = 512

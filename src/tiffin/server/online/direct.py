@@ -13,8 +13,8 @@ from fastapi.routing import APIRoute
 from starlette.requests import ClientDisconnect, Request
 
 from tiffin.errors import InvalidInputError, TooLarge
-from tiffin.server.call import check_media
 from tiffin.server.problems import Problems
+from tiffin.server.requests.call import check_media
 from tiffin.server.status import Malformed, MethodNotAllowed
 from tiffin.wire.media import JSON
 

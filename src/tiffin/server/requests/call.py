@@ -27,10 +27,10 @@ if TYPE_CHECKING:
     from tiffin.cache import MemoryCache
     from tiffin.features import Features
     from tiffin.registry import Service
-    from tiffin.server.answers import Whole
+    from tiffin.server.answers.forms import Whole
     from tiffin.server.caller import Caller
     from tiffin.server.options import Limits
-    from tiffin.server.parameters import Parameters
+    from tiffin.server.requests.parameters import Parameters
     from tiffin.store import FeatureStore
     from tiffin.training.sets import TrainingSet
 

@@ -10,7 +10,7 @@ import msgspec
 from starlette.responses import HTMLResponse, Response
 from starlette.staticfiles import StaticFiles
 
-from tiffin.server.openapi import document
+from tiffin.server.document.openapi import document
 from tiffin.wire.media import JSON
 
 if TYPE_CHECKING:

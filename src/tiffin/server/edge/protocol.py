@@ -21,7 +21,7 @@ from tiffin.server.status import HeadTooLarge, Malformed, headers_of
 from tiffin.wire.media import PROBLEM
 
 if TYPE_CHECKING:
-    from tiffin.server.guard import Guard
+    from tiffin.server.edge.guard import Guard
 
 _NEVER = math.inf
 _ACKNOWLEDGED_AT = 120

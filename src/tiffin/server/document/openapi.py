@@ -10,15 +10,15 @@ from fastapi import Path
 from starlette.responses import Response
 
 from tiffin.frames import Lock
-from tiffin.server.answers import Frame
-from tiffin.server.examples import EXAMPLES
+from tiffin.server.answers.forms import Frame
+from tiffin.server.document.examples import EXAMPLES
 from tiffin.wire import Problem, encode
 from tiffin.wire.media import ARROW, CSV, IDEMPOTENCY_KEY, JSON, PARQUET, PROBLEM
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
 
-    from tiffin.server.parameters import Parameters
+    from tiffin.server.requests.parameters import Parameters
 
 _PART = r"^[A-Za-z0-9_][A-Za-z0-9_-]{0,127}$"
 

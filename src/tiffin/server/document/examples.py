@@ -14,8 +14,8 @@ from tiffin.quality.profile import ColumnProfile, Profile
 from tiffin.quality.report import LeakageFinding, LeakageReport
 from tiffin.reading import Stats
 from tiffin.registry import Service
-from tiffin.server.answers import Frame
-from tiffin.server.batch import Batch, BatchMetadata, Facts, FeaturePage, Metadata, Saved
+from tiffin.server.answers.batch import Batch, BatchMetadata, Facts, FeaturePage, Metadata, Saved
+from tiffin.server.answers.forms import Frame
 from tiffin.server.health import Health, OnlineTable, Ready
 from tiffin.tables.catalog import ColumnInfo, TableInfo
 from tiffin.tables.table import Commit

@@ -11,8 +11,8 @@ import polars as pl
 from tiffin.errors import InvalidInputError, NotFoundError
 from tiffin.frames import FeatureFrame
 from tiffin.frames.texts import as_meant, from_json
-from tiffin.server.answers import FRAMES
-from tiffin.server.call import check_media, converted
+from tiffin.server.answers.forms import FRAMES
+from tiffin.server.requests.call import check_media, converted
 from tiffin.tables.actions import Once
 from tiffin.wire import Bounds, from_csv, from_parquet, from_stream
 from tiffin.wire.media import ARROW, CSV, IDEMPOTENCY_KEY, JSON, PARQUET
@@ -20,8 +20,8 @@ from tiffin.wire.media import ARROW, CSV, IDEMPOTENCY_KEY, JSON, PARQUET
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from tiffin.server.call import Call
-    from tiffin.server.parameters import Parameters
+    from tiffin.server.requests.call import Call
+    from tiffin.server.requests.parameters import Parameters
     from tiffin.store import FeatureStore
 
 Dtypes = dict[str, pl.DataType]

@@ -11,9 +11,9 @@ import polars as pl
 
 from tiffin.errors import TableNotFound, TooLarge, VersionNotFound
 from tiffin.frames.texts import as_known
-from tiffin.server import answers
-from tiffin.server.answers import Rows
-from tiffin.server.parameters import moment
+from tiffin.server.answers import forms
+from tiffin.server.answers.forms import Rows
+from tiffin.server.requests.parameters import moment
 from tiffin.wire.media import CSV, JSON
 
 if TYPE_CHECKING:
@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 
     from starlette.responses import Response
 
-    from tiffin.server.answers import Form
-    from tiffin.server.call import Call
-    from tiffin.server.parameters import Page, Question
+    from tiffin.server.answers.forms import Form
+    from tiffin.server.requests.call import Call
+    from tiffin.server.requests.parameters import Page, Question
     from tiffin.store import FeatureStore
     from tiffin.store.read import Snapshot
 
@@ -94,7 +94,7 @@ async def answer(call: Call, form: Form, asked: Asked) -> Response:
         same = msgspec.structs.replace(asked, version=None, as_of=None)
         about = (snapshot.mark, same)
         try:
-            return await answers.rows(call, form, functools.partial(read, call.store, snapshot, asked), about)
+            return await forms.rows(call, form, functools.partial(read, call.store, snapshot, asked), about)
         except (VersionNotFound, TableNotFound):
             # Replaced and vacuumed, or dropped, since it was found: then look again, unless this one was asked for.
             if asked.version is not None or attempt == _ATTEMPTS - 1:

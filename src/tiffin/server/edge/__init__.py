@@ -1,0 +1,1 @@
+"""What stands between sockets and the routes: deadlines, connections, keys, limits, logs and figures."""

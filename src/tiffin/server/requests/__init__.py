@@ -1,0 +1,1 @@
+"""What is asked: the parameters, body and caller of a request."""
