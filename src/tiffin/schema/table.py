@@ -301,6 +301,11 @@ def _check_role(role: str, name: str, dtype: pl.DataType, table: str) -> None:
         raise SchemaMismatch(where, hint="a key is compared for equality: use whole numbers, texts, dates or booleans")
 
 
+def put_online(spec: TableSpec) -> TableSpec:
+    """Declare a table online."""
+    return msgspec.structs.replace(spec, online=True)
+
+
 def to_metadata(spec: TableSpec) -> tuple[str, dict[str, str]]:
     """Write a spec as the Delta schema (JSON text) and the table's configuration."""
     fields = [

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -18,14 +18,17 @@ from tiffin.materialize import Materializer
 from tiffin.online import open_index
 from tiffin.reading import Held, Reader
 from tiffin.registry import Registry
-from tiffin.schema.names import Reference, TableName, parse_reference
+from tiffin.schema.names import Reference, TableName, check_text, parse_reference
 from tiffin.serving import Plans
+from tiffin.tables.actions import Once
 from tiffin.tables.catalog import Catalog
 from tiffin.tables.datafiles import Encoding
+from tiffin.tables.saving import Note
 from tiffin.tables.state import State
 from tiffin.tables.table import Options, Table
 from tiffin.training.sets import TrainingSets
 
+_LONGEST_MESSAGE = 10_000
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -98,6 +101,23 @@ def unpinned(text: str) -> Reference:
     if parsed.version is not None or parsed.feature is not None:
         raise InvalidInputError(f"{text!r} names more than a table", hint="write group/name alone")
     return parsed
+
+
+def note_of(
+    message: str = "", inputs: Sequence[str] = (), narrowed: Sequence[str] = (), once: Once | None = None
+) -> Note:
+    """Take what the caller wants remembered about a commit.
+
+    Raises
+    ------
+    InvalidInputError
+        The message is no text, or a very long one.
+    """
+    if len(check_text(message, "message")) > _LONGEST_MESSAGE:
+        raise InvalidInputError(
+            f"message is no text of at most {_LONGEST_MESSAGE:,} characters", hint="say in a few words why"
+        )
+    return Note(message, config.author(os.environ), tuple(inputs), tuple(narrowed), once)
 
 
 def _pins(parsed: Reference, version: int | None, as_of: datetime | None) -> Mapping[str, object]:

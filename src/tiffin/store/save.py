@@ -3,24 +3,21 @@
 from __future__ import annotations
 
 import contextlib
-import os
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Any, Literal
 
-from tiffin import config, frames
+from tiffin import frames
 from tiffin.errors import CorruptData, InvalidInputError, OnlineUnavailable, StorageError
 from tiffin.schema.compatibility import Mode
 from tiffin.schema.defaults import Default
 from tiffin.schema.names import TableName, check_text
 from tiffin.schema.table import Column, Declaration
-from tiffin.store.opened import Opened, unpinned
+from tiffin.store.opened import Opened, note_of, unpinned
 from tiffin.tables import saving, upkeep
 from tiffin.tables.actions import Once
 from tiffin.tables.state import State
 from tiffin.tables.table import Commit, Table
-
-_LONGEST_MESSAGE = 10_000
 
 
 class Saving(Opened):
@@ -134,7 +131,7 @@ class Saving(Opened):
             mode=mode,
             evolve=evolve,
             expected_version=expected_version,
-            note=_note(message, _inputs(inputs), narrowed, once),
+            note=note_of(message, _inputs(inputs), narrowed, once),
         )
         before = target.log.latest()
         return self._after_commit(target, before, saving.save(target, request))
@@ -162,7 +159,7 @@ class Saving(Opened):
         InUse
             A feature service uses a column that the older version does not have; nothing was changed.
         """
-        note = _note(message or f"restored version {version}")
+        note = note_of(message or f"restored version {version}")
         table, latest = self._catalog.resolve(unpinned(reference))
         if not force:
             self._check_unused(table, latest, table.log.at(version).spec.names)
@@ -225,17 +222,6 @@ class Saving(Opened):
             what = f"{', '.join(map(repr, sorted(gone)))} of table {table.name}"
             affected = gone if gone <= set(now.spec.features) else now.spec.features
             self._registry.check_unused(what, table.name, affected)
-
-
-def _note(
-    message: str, inputs: Sequence[str] = (), narrowed: Sequence[str] = (), once: Once | None = None
-) -> saving.Note:
-    """Take what the caller wants remembered about a commit."""
-    if len(check_text(message, "message")) > _LONGEST_MESSAGE:
-        raise InvalidInputError(
-            f"message is no text of at most {_LONGEST_MESSAGE:,} characters", hint="say in a few words why"
-        )
-    return saving.Note(message, config.author(os.environ), tuple(inputs), tuple(narrowed), once)
 
 
 def _inputs(inputs: str | Sequence[str]) -> tuple[str, ...]:

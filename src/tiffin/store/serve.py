@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from typing import Any
 
-from tiffin import config
 from tiffin.agreement import Server, Verification, verify
 from tiffin.features import Features
 from tiffin.materialize import Lag, Materialized, Progress
 from tiffin.schema.names import TableName
+from tiffin.schema.table import put_online
 from tiffin.serving import OnlineAnswer, OnlinePlan, Plans
-from tiffin.store.opened import unpinned
+from tiffin.store.opened import note_of, unpinned
 from tiffin.store.save import Saving
-from tiffin.tables import saving
 from tiffin.tables.actions import Once
+from tiffin.tables.declaring import declare
 from tiffin.tables.state import State
 from tiffin.tables.table import Commit, Table
 
@@ -62,7 +61,7 @@ class Serving(Saving):
         """
         if reference is not None:
             (table,) = self._named(reference)
-            saving.put_online(table, saving.Note(author=config.author(os.environ)))
+            declare(table, put_online, "online", note_of())
             return [self._materializer.catch_up(table, progress, from_scratch=from_scratch)]
         self._materializer.sweep(self._catalog)
         return [self._materializer.catch_up(table, progress, from_scratch=from_scratch) for table, _ in self._online()]

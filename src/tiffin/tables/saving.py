@@ -406,28 +406,6 @@ def _check_keys(fresh: pl.DataFrame, spec: TableSpec, table: str) -> None:
         )
 
 
-def put_online(table: Table, note: Note) -> Commit | None:
-    """Declare a table online, as a version with the same rows; None if it is already.
-
-    Raises
-    ------
-    TableNotFound
-        There is no such table.
-    InvalidInputError
-        It has neither an entity nor a timestamp.
-    """
-    if table.log.require().spec.online:
-        return None
-    with table.log.writing(), table.log.committing():
-        while not (now := table.log.require()).spec.online:
-            spec = msgspec.structs.replace(now.spec, online=True)
-            check(spec, str(table.name))
-            # A writer that does not know our lock may be first.
-            with contextlib.suppress(FileExistsError):
-                return publish(table, now, Change(spec, [], []), "online", note)
-    return None
-
-
 def publish(table: Table, now: State | None, change: Change, operation: str, note: Note) -> Commit:
     """Commit a change on top of the version that is there; the caller holds the table's commit lock.
 
