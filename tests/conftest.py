@@ -7,11 +7,16 @@ from collections.abc import Iterator
 from urllib.parse import urlsplit
 
 import pytest
+from hypothesis import settings
 
 import feast_environment
 import redis_server
 
 pytest_plugins = ["figures"]
+
+# How long an example takes says more of the machine's other work than of ours: benchmarks measure.
+settings.register_profile("tiffin", deadline=None)
+settings.load_profile("tiffin")
 
 collect_ignore = [] if redis_server.PROGRAM else ["faults/test_online_redis.py"]
 if feast_environment.PYTHON is None:

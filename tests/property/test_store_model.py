@@ -5,8 +5,16 @@ from pathlib import Path
 
 import hypothesis.strategies as st
 import polars as pl
+import pytest
 from hypothesis import settings
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
 
 import tiffin
 
@@ -107,4 +115,10 @@ class StoreModel(RuleBasedStateMachine):
 
 
 TestStoreModel = StoreModel.TestCase
-TestStoreModel.settings = settings(max_examples=60, stateful_step_count=25, deadline=None)
+TestStoreModel.settings = settings(max_examples=30, stateful_step_count=25)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+def test_the_store_in_many_more_cases():
+    run_state_machine_as_test(StoreModel, settings=settings(max_examples=1_000, stateful_step_count=40))

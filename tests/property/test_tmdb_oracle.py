@@ -7,6 +7,7 @@ import re
 from datetime import date
 from typing import Any
 
+import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
@@ -262,10 +263,7 @@ def same(value: Any, expected: Any) -> bool:
     return value == expected and isinstance(value, bool) == isinstance(expected, bool)
 
 
-@settings(max_examples=150, deadline=None)
-@given(movies=st.lists(MOVIE, max_size=12))
-@example(movies=[{"popularity": 0.1}, {"popularity": 0.1}, {"popularity": 0.1}])
-def test_every_feature_equals_the_plain_computation(movies):
+def check(movies):
     numbered = [{"movie_id": 3 * position + 1, **movie} for position, movie in enumerate(movies)]
     batch = [read(movie) for movie in numbered]
     parts = TMDBProcessor(numbered, {"now": NOW}).extract(MOVIE_PARTS)
@@ -287,3 +285,17 @@ def test_every_feature_equals_the_plain_computation(movies):
             for name in keywords:
                 found = movie["overview"] and keywords_in(movie["overview"], name.removesuffix("_keyword_count"))
                 assert row[name] == found, (name, movie)
+
+
+@settings(max_examples=60)
+@given(movies=st.lists(MOVIE, max_size=12))
+@example(movies=[{"popularity": 0.1}, {"popularity": 0.1}, {"popularity": 0.1}])
+def test_every_feature_equals_the_plain_computation(movies):
+    check(movies)
+
+
+@pytest.mark.slow
+@settings(max_examples=2_000)
+@given(movies=st.lists(MOVIE, max_size=12))
+def test_every_feature_equals_the_plain_computation_in_many_more_cases(movies):
+    check(movies)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
+import shutil
 import statistics
 import subprocess
 import sys
@@ -28,7 +29,7 @@ GIVEN = ["--movies", "movies.jsonl.gz", "--ratings", "ratings.parquet"]
 
 @pytest.fixture(autouse=True)
 def little_to_do(monkeypatch):
-    monkeypatch.setattr(course, "MADE_UP_MOVIES", 200)
+    monkeypatch.setattr(course, "MADE_UP_MOVIES", 80)
     monkeypatch.setattr(serving, "SIZES", {1: 50, 100: 5})
 
 
@@ -155,6 +156,20 @@ def shown(prepared, tmp_path_factory):
         return Cli().json("demo", *given, "--store", folder), FeatureStore(folder)
 
 
+@pytest.fixture(scope="module")
+def printed(prepared, tmp_path_factory):
+    """What one demo printed on 80 columns, without a server, and the folder that it was run in."""
+    folder = tmp_path_factory.mktemp("printed") / "here"
+    shutil.copytree(prepared, folder)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        patch.setenv("COLUMNS", "80")
+        patch.setenv("TIFFIN_STORE", "feature_store")
+        patch.setattr(calling, "call", lambda run, ratings: None)
+        patch.setattr(serving, "SIZES", {1: 50, 100: 5})
+        return Cli()("demo", *GIVEN).stdout, folder
+
+
 class TestDemo:
     @pytest.fixture(autouse=True)
     def one_server_is_enough(self, monkeypatch):
@@ -218,8 +233,8 @@ class TestDemo:
         assert told["verified_values"] > 0
         assert 0 < told["latency"]["p50_s"] <= told["latency"]["p99_s"]
 
-    def test_without_what_a_server_needs_it_says_so(self, cli):
-        assert "pip install 'tiffin[server]'" in " ".join(cli("demo", *GIVEN).stdout.split())
+    def test_without_what_a_server_needs_it_says_so(self, printed):
+        assert "pip install 'tiffin[server]'" in " ".join(printed[0].split())
 
     def test_it_stops_where_a_row_knows_its_own_rating(self, cli, monkeypatch):
         late = lambda ratings: ratings.with_columns(asked_at="event_timestamp")  # noqa: E731
@@ -247,10 +262,8 @@ class TestDemo:
         assert all(each["version"] in {1, 2} for each in second["tables"])
         assert_frame_equal(FeatureStore("demo_store").read("user_preferences@1").to_polars(), before)
 
-    def test_it_leaves_the_usual_store_alone(self, cli, monkeypatch):
-        monkeypatch.setenv("TIFFIN_STORE", "feature_store")
-        cli("demo", *GIVEN)
-        assert tables("feature_store") == ["user/ratings"]
+    def test_it_leaves_the_usual_store_alone(self, printed):
+        assert tables(printed[1] / "feature_store") == ["user/ratings"]
 
     def test_every_command_that_it_names_works(self, cli, monkeypatch):
         monkeypatch.setenv("COLUMNS", "40")
@@ -284,19 +297,15 @@ class TestDemo:
 
     def test_without_a_disk_cache_it_says_so(self, cli, monkeypatch):
         monkeypatch.setenv("TIFFIN_DISK_CACHE_BYTES", "0")
-        told = cli.json("demo", *GIVEN)
-        assert {each["disk_cache_s"] for each in told["tables"]} == {None}
         assert " off " in cli("demo", *GIVEN).stdout
 
     def test_it_stops_at_a_value_that_did_not_come_back(self, cli, monkeypatch):
         monkeypatch.setattr(storing.MovieTable, "expected", lambda self: self.frame.reverse())
         assert "was not read back as it was saved" in cli("demo", *GIVEN, status=1).stderr
 
-    def test_it_fits_a_terminal_of_80_columns(self, cli, monkeypatch):
-        monkeypatch.setenv("COLUMNS", "80")
-        shown = cli("demo", *GIVEN).stdout
-        assert "…" not in shown
-        assert max(map(len, shown.splitlines())) <= 80
+    def test_it_fits_a_terminal_of_80_columns(self, printed):
+        assert "…" not in printed[0]
+        assert max(map(len, printed[0].splitlines())) <= 80
 
     def test_it_works_without_pandas(self, cli):
         code = (
