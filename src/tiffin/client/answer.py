@@ -147,9 +147,7 @@ def _read_fields(readers: dict[str, Read], struct: dict[str, Any]) -> dict[str, 
     return struct | {name: _read(read, struct[name]) for name, read in readers.items()}
 
 
-def _moment(text: Any, zone: ZoneInfo | None) -> Any:
-    if not isinstance(text, str):
-        return text
+def _moment(text: str, zone: ZoneInfo | None) -> datetime:
     moment = datetime.fromisoformat(text)
     return moment.astimezone(UTC).replace(tzinfo=None) if zone is None else moment.astimezone(zone)
 

@@ -59,13 +59,11 @@ class Attempts:
     def _is_worth_repeating(self, outcome: Outcome) -> bool:
         if not isinstance(outcome, Answer):
             return self._call.is_repeatable or not outcome.was_sent
-        if outcome.status < 400:
-            return False
         # The server says so before it does anything.
         was_turned_away = outcome.status in {429, 503} and isinstance(problem(outcome), Busy | TooMany)
         return was_turned_away or (self._call.is_repeatable and outcome.status in _PASSING)
 
 
 def _retry_after_s(answer: Answer) -> float:
-    text = answer.headers.get("Retry-After", "")
+    text = answer.headers.get("retry-after", "")
     return float(text) if text.isascii() and text.isdigit() else 0.0

@@ -1,29 +1,54 @@
-"""Calls over aiohttp: many at once on one event loop."""
+"""Calls on an event loop: many at once, over connections that are kept."""
 
 from __future__ import annotations
 
 import asyncio
-import io
 import os
-import ssl
-from functools import lru_cache
-from typing import TYPE_CHECKING, Any, TypeVar
+from collections import deque
+from functools import partial
+from typing import Any, TypeVar
 
 from tiffin.client.attempts import Attempts
 from tiffin.client.call import Call
-from tiffin.client.exchange import Answer, Broken, Outcome, Request, settle, written
+from tiffin.client.connection import Connection
+from tiffin.client.exchange import Answer, Broken, Outcome, Request, route, settle, written
 from tiffin.client.options import ClientOptions
-from tiffin.errors import MissingDependency
+from tiffin.client.route import Route
 from tiffin.frames import FeatureFrame
-
-if TYPE_CHECKING:
-    import aiohttp
-    from yarl import URL
 
 T = TypeVar("T")
 
 _LARGE_BYTES = 1 << 20
 """Frames from this size on are written and read in a thread, so that the event loop is not held up."""
+
+
+class _Pool:
+    """The connections on one event loop: those that are idle, the one used last at the end, and turns for all."""
+
+    def __init__(self, connections: int) -> None:
+        self.turns = asyncio.Semaphore(connections)
+        self._idle: deque[Connection] = deque()
+        self._is_closed = False
+
+    def take(self) -> Connection | None:
+        """Take a connection that is open; None if there is none."""
+        while self._idle:
+            connection = self._idle.pop()
+            if connection.is_usable():
+                return connection
+            connection.close()
+        return None
+
+    def keep(self, connection: Connection) -> None:
+        if self._is_closed:
+            connection.close()
+        else:
+            self._idle.append(connection)
+
+    def close(self) -> None:
+        self._is_closed = True
+        while self._idle:
+            self._idle.pop().close()
 
 
 class ConcurrentTransport:
@@ -37,13 +62,15 @@ class ConcurrentTransport:
 
     def __init__(self, options: ClientOptions) -> None:
         self.options = options
-        self._opened: tuple[int, asyncio.AbstractEventLoop, aiohttp.ClientSession] | None = None
-        self._inherited: list[object] = []
+        self._route = route(options)
+        self._pid = os.getpid()
+        self._pools: dict[asyncio.AbstractEventLoop, _Pool] = {}
 
     async def send(self, call: Call[T]) -> T:
         """Send a call, as often as it takes and may be; `settle` says what it gives and raises."""
         is_large = isinstance(call.body, FeatureFrame) and call.body.to_polars().estimated_size() >= _LARGE_BYTES
-        request = await asyncio.to_thread(written, call, self.options) if is_large else written(call, self.options)
+        write = partial(written, call, self.options, self._route)
+        request = await asyncio.to_thread(write) if is_large else write()
         attempts = Attempts(call, self.options)
         while True:
             outcome = await self._attempt(request, attempts)
@@ -55,82 +82,80 @@ class ConcurrentTransport:
             await asyncio.sleep(pause_s)
 
     async def close(self) -> None:
-        """Close the connections; the next call opens new ones."""
-        opened, self._opened = self._opened, None
-        if opened and opened[0] == os.getpid():
-            await opened[2].close()
-
-    async def _attempt(self, request: Request, attempts: Attempts) -> Outcome:
-        session = self._session()
-        import aiohttp  # noqa: PLC0415 - whoever asks nothing needs no library
-
-        timeout = aiohttp.ClientTimeout(
-            total=attempts.left_s(),
-            sock_connect=self.options.connect_timeout_s,
-            sock_read=self.options.read_timeout_s,
-        )
-        try:
-            async with session.request(
-                request.method,
-                _url(self.options.url.rstrip("/") + request.path),
-                data=_pieces(request.body),
-                headers=request.headers,
-                timeout=timeout,
-                allow_redirects=False,
-                proxy=self.options.proxy,
-            ) as response:
-                return Answer(response.status, response.headers, await response.read())
-        except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
-            return Broken(str(error), was_sent=False, was_slow=isinstance(error, TimeoutError))
-        except TimeoutError as error:
-            return Broken(str(error) or "no answer came in time", was_sent=True, was_slow=True)
-        except (aiohttp.ClientError, OSError) as error:
-            return Broken(str(error), was_sent=True)
+        """Close the connections, those under way after their answers; the next call opens new ones."""
+        here, pools = asyncio.get_running_loop(), self._pools_here()
+        for loop, pool in list(pools.items()):
+            pools.pop(loop, None)
+            if loop is here:
+                pool.close()
+            elif not loop.is_closed():
+                loop.call_soon_threadsafe(pool.close)
 
     def __reduce__(self) -> tuple[Any, ...]:
         # What is sent to another process, as data loaders do, opens connections of its own there.
         return type(self), (self.options,)
 
-    def _session(self) -> aiohttp.ClientSession:
-        pid, loop = os.getpid(), asyncio.get_running_loop()
-        opened = self._opened
-        if opened is None or opened[:2] != (pid, loop):
-            if opened and opened[0] != pid:
-                # Inherited over a fork. Letting go of it would take its sockets from the parent's event loop.
-                self._inherited.append(opened)
-            opened = self._opened = (pid, loop, _open(self.options))
-        return opened[2]
+    async def _attempt(self, request: Request, attempts: Attempts) -> Outcome:
+        pool = self._pool()
+        try:
+            if pool.turns.locked():
+                async with asyncio.timeout(attempts.left_s()):
+                    await pool.turns.acquire()
+            else:
+                await pool.turns.acquire()
+        except TimeoutError:
+            return Broken("no connection became free in time", was_sent=False, was_slow=True)
+        try:
+            return await self._exchange(pool, request, attempts)
+        finally:
+            pool.turns.release()
+
+    async def _exchange(self, pool: _Pool, request: Request, attempts: Attempts) -> Outcome:
+        try:
+            connection = pool.take() or await self._connect(attempts)
+        except OSError as error:
+            was_slow = isinstance(error, TimeoutError)
+            return Broken(str(error) or "it took too long", was_sent=False, was_slow=was_slow)
+        try:
+            answer = await connection.exchange(request, attempts.left_s())
+        except OSError as error:
+            return Broken(str(error), was_sent=True, was_slow=isinstance(error, TimeoutError))
+        pool.keep(connection)
+        return answer
+
+    async def _connect(self, attempts: Attempts) -> Connection:
+        way, loop = self._route, asyncio.get_running_loop()
+        patience_s = min(self.options.connect_timeout_s, attempts.left_s())
+        tls: dict[str, Any] = {} if way.tunnel or not way.tls else {"ssl": way.tls, "server_hostname": way.tls_name}
+        async with asyncio.timeout(patience_s):
+            _, connection = await loop.create_connection(
+                lambda: Connection(loop, self.options.read_timeout_s), way.host, way.port, **tls
+            )
+            if way.tunnel:
+                await _lead_through(connection, way, way.tunnel, patience_s)
+        return connection
+
+    def _pool(self) -> _Pool:
+        pools, loop = self._pools_here(), asyncio.get_running_loop()
+        if loop not in pools:
+            for gone in [loop for loop in list(pools) if loop.is_closed()]:
+                pools.pop(gone, None)
+            pools[loop] = _Pool(self.options.connections)
+        return pools[loop]
+
+    def _pools_here(self) -> dict[asyncio.AbstractEventLoop, _Pool]:
+        if self._pid != os.getpid():
+            # Of a child of a fork: the connections are its parent's, which would hear no more if they were closed here.
+            self._pid, self._pools = os.getpid(), {}
+        return self._pools
 
 
-@lru_cache(maxsize=256)
-def _url(text: str) -> URL:
-    """Parse an address, as the same few are asked again and again."""
-    from yarl import URL  # noqa: PLC0415 - whoever asks nothing needs no library
-
-    return URL(text, encoded=True)
-
-
-def _pieces(body: bytes | None) -> bytes | io.BytesIO | None:
-    """Let a large body be sent piece by piece, between which others have their turn."""
-    return body if body is None or len(body) < _LARGE_BYTES else io.BytesIO(body)
-
-
-def _open(options: ClientOptions) -> aiohttp.ClientSession:
+async def _lead_through(connection: Connection, way: Route, tunnel: bytes, patience_s: float) -> None:
+    """Have a proxy lead a connection through to the server, and speak TLS there."""
     try:
-        import aiohttp  # noqa: PLC0415 - whoever asks nothing needs no library
-    except ImportError as error:
-        raise MissingDependency(
-            "the async client needs the library aiohttp, which is not installed", hint="pip install 'tiffin[client]'"
-        ) from error
-    tls: dict[str, Any] = {}
-    if options.url.startswith("https:"):
-        tls["ssl"] = ssl.create_default_context(cafile=options.ca_file)
-    session = aiohttp.ClientSession(
-        connector=aiohttp.TCPConnector(limit=options.connections, **tls),
-        cookie_jar=aiohttp.DummyCookieJar(),
-        auto_decompress=False,
-        trust_env=False,
-    )
-    # It would send a DELETE again on its own, which can drop what somebody else has just saved anew.
-    session._retry_connection = False  # noqa: SLF001 - there is no other way
-    return session
+        answer = await connection.exchange(Request(tunnel, b""), patience_s, is_tunnel=True)
+        way.check_tunnel(answer.status)
+        await connection.start_tls(way)
+    except BaseException:
+        connection.close()
+        raise

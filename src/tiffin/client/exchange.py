@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import cache
 from importlib.util import find_spec
-from typing import NamedTuple, Protocol, TypeVar
+from typing import NamedTuple, TypeVar
 
 import msgspec
 
 from tiffin.client.call import Call, not_as_expected
 from tiffin.client.options import ClientOptions
+from tiffin.client.route import Route
 from tiffin.errors import OutcomeUnknown, TiffinError, TimedOut, Unreachable
 from tiffin.frames import FeatureFrame
-from tiffin.version import __version__
 from tiffin.wire import Problem, to_error, to_stream
 from tiffin.wire.media import ARROW, JSON, PROBLEM
 
@@ -26,24 +27,16 @@ _WORTH_COMPRESSING_LOCALLY_BYTES = 32 << 20
 class Request(NamedTuple):
     """What is sent."""
 
-    method: str
-    path: str
-    headers: dict[str, str]
-    body: bytes | None
-
-
-class Headers(Protocol):
-    """The headers of an answer, by name in any case."""
-
-    def get(self, name: str, default: str, /) -> str:
-        """Return a header."""
+    head: bytes
+    body: bytes
 
 
 class Answer(NamedTuple):
     """What came back."""
 
     status: int
-    headers: Headers
+    headers: Mapping[str, str]
+    """By name in small letters."""
     body: bytes
 
 
@@ -60,7 +53,12 @@ class Broken(NamedTuple):
 Outcome = Answer | Broken
 
 
-def written(call: Call[T], options: ClientOptions) -> Request:
+def route(options: ClientOptions) -> Route:
+    """Return the way to a server, and say there what this client can decode."""
+    return Route(options, "identity" if options.is_local or not _has_zstd() else "zstd, identity;q=0.5")
+
+
+def written(call: Call[T], options: ClientOptions, way: Route) -> Request:
     """Write a call as a request.
 
     Parameters
@@ -69,22 +67,25 @@ def written(call: Call[T], options: ClientOptions) -> Request:
         What is asked.
     options : ClientOptions
         How the server is reached.
+    way : Route
+        The way there.
     """
-    headers = {"Accept": call.accept, "User-Agent": f"tiffin/{__version__}", **call.headers}
-    headers["Accept-Encoding"] = "identity" if options.is_local or not _has_zstd() else "zstd, identity;q=0.5"
-    if options.key is not None:
-        headers["Authorization"] = f"Bearer {options.key}"
     body = call.body
+    said = f"{call.method} {way.before_path}{call.path} HTTP/1.1\r\n{way.said}Accept: {call.accept}\r\n"
+    for name, value in call.headers.items():
+        said += f"{name}: {value}\r\n"
+    if body is None:
+        return Request(f"{said}\r\n".encode("ascii"), b"")
     if isinstance(body, FeatureFrame):
-        headers["Content-Type"] = ARROW
+        said += f"Content-Type: {ARROW}\r\n"
         body = b"".join(to_stream(body))
-    elif body is not None:
-        headers["Content-Type"] = JSON
+    else:
+        said += f"Content-Type: {JSON}\r\n"
     least = _WORTH_COMPRESSING_LOCALLY_BYTES if options.is_local else _WORTH_COMPRESSING_BYTES
-    if body is not None and len(body) >= least and _has_zstd():
-        headers["Content-Encoding"] = "zstd"
+    if len(body) >= least and _has_zstd():
+        said += "Content-Encoding: zstd\r\n"
         body = _compressed(body)
-    return Request(call.method, call.path, headers, body)
+    return Request(f"{said}Content-Length: {len(body)}\r\n\r\n".encode("ascii"), body)
 
 
 def settle(call: Call[T], outcome: Outcome, options: ClientOptions) -> T:
@@ -112,7 +113,7 @@ def settle(call: Call[T], outcome: Outcome, options: ClientOptions) -> T:
 
 def problem(answer: Answer) -> TiffinError | None:
     """Return the error that an answer tells of; None if it is none of a Tiffin server's."""
-    if answer.headers.get("Content-Type", "").partition(";")[0] != PROBLEM:
+    if answer.headers.get("content-type", "").partition(";")[0] != PROBLEM:
         return None
     try:
         return to_error(msgspec.json.decode(_plain(answer), type=Problem))
@@ -163,7 +164,7 @@ def _compressed(body: bytes) -> bytes:
 
 
 def _plain(answer: Answer) -> bytes:
-    if answer.headers.get("Content-Encoding", "") != "zstd":
+    if answer.headers.get("content-encoding", "") != "zstd":
         return answer.body
     import zstandard  # noqa: PLC0415 - servers on other machines only
 

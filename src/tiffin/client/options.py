@@ -37,7 +37,7 @@ class ClientOptions:
     retries: int = 4
     """How often what is safe to repeat is repeated."""
     connections: int = 64
-    """Connections that are kept open."""
+    """Connections that are kept open; on an event loop there are no more, and calls wait for their turn."""
     ca_file: str | None = None
     """PEM file with the authorities that may vouch for the server; those of the system if left out."""
     proxy: str | None = field(default=None, repr=False)
@@ -53,8 +53,10 @@ class ClientOptions:
             value = getattr(self, name)
             if not isinstance(value, int | float) or not 0 < value < math.inf:
                 raise InvalidInputError(f"{name} is {value!r}", hint="give a number of seconds above zero")
-        if isinstance(self.retries, bool) or not isinstance(self.retries, int) or not 0 <= self.retries <= 100:
-            raise InvalidInputError(f"retries is {self.retries!r}", hint="give a whole number from 0 to 100")
+        for name, least, most in (("retries", 0, 100), ("connections", 1, 100_000)):
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
+                raise InvalidInputError(f"{name} is {value!r}", hint=f"give a whole number from {least} to {most:,}")
         if self.key is not None and not _is_key(self.key):
             # Without the key: what is logged of this must not hold it.
             raise InvalidInputError(
@@ -99,6 +101,8 @@ def _check_url(url: object) -> SplitResult:
         parts = urlsplit(url)
         is_whole = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
         is_whole = is_whole and url.isascii() and url.isprintable() and " " not in url
+        # A name that cannot be looked up, as with two dots in a row, cannot be written so.
+        (parts.hostname or "").encode("idna")
     except ValueError:
         is_whole = False
     if is_whole and parts.username is None and parts.password is None and not parts.query and not parts.fragment:

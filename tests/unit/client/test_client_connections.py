@@ -1,0 +1,606 @@
+"""The connections of both clients: what is taken for an answer on them, and which of them are used again."""
+
+from __future__ import annotations
+
+import asyncio
+import select
+import socket
+import struct
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from http.server import BaseHTTPRequestHandler
+from typing import Any
+from urllib.parse import urlsplit
+
+import polars as pl
+import pytest
+
+import tiffin
+from tiffin import errors
+from tiffin.client import attempts
+from tiffin.client.connection import Connection
+from tiffin.client.options import ClientOptions
+from tiffin.client.reader import AnswerReader
+from tiffin.client.route import Route
+from unit.client.scripted import Answer, Scripted, certified, problem, says, scripted
+
+TABLE = {"data": [{"x": 1}]}
+COMMIT = {"table": "g/t", "version": 0, "timestamp": "2024-01-01T00:00:00Z", "operation": "append"}
+OK = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
+EMPTY = OK + b"Content-Length: 2\r\n\r\n[]"
+
+Open = Callable[..., Any]
+
+
+@pytest.fixture
+def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Scripted]:
+    monkeypatch.setattr(attempts, "_FIRST_PAUSE_S", 0.002)
+    with scripted() as running:
+        yield running
+
+
+class Awaited:
+    """An async client whose calls are awaited on a loop that runs only then."""
+
+    def __init__(self, client: tiffin.AsyncFeatureStoreClient, loop: asyncio.AbstractEventLoop) -> None:
+        self._client, self._loop = client, loop
+
+    def __getattr__(self, method: str) -> Any:
+        def call(*args: Any, **kwargs: Any) -> Any:
+            return self._loop.run_until_complete(getattr(self._client, method)(*args, **kwargs))
+
+        return call
+
+
+@pytest.fixture(params=["sync", "async"])
+def opened(request: pytest.FixtureRequest, server: Scripted) -> Iterator[Open]:
+    """Open a client: `opened(retries=0)`; that of an event loop can be used like the other."""
+
+    @contextmanager
+    def open_sync(url: str = server.url, **options: Any) -> Iterator[Any]:
+        with tiffin.connect(url, **options) as client:
+            yield client
+
+    @contextmanager
+    def open_async(url: str = server.url, **options: Any) -> Iterator[Any]:
+        loop = asyncio.new_event_loop()
+        client = Awaited(tiffin.AsyncFeatureStoreClient(url, **options), loop)
+        try:
+            yield client
+        finally:
+            client.close()
+            loop.close()
+
+    return open_sync if request.param == "sync" else open_async
+
+
+def sends(*pieces: bytes, then_closes: bool = False) -> Answer:
+    """Answer with these bytes, one piece after the other."""
+
+    def answer(handler: BaseHTTPRequestHandler) -> None:
+        for piece in pieces:
+            handler.wfile.write(piece)
+        handler.close_connection = then_closes
+
+    return answer
+
+
+def ports(server: Scripted) -> list[int]:
+    return [asked.port for asked in server.asked]
+
+
+# What is an answer
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        sends(*(bytes([byte]) for byte in EMPTY)),
+        sends(OK + b"Transfer-Encoding: chunked\r\n\r\n", b"1\r\n[", b"\r\n1;x=y\r\n]\r\n", b"0\r\n\r\n"),
+        sends(OK + b"Transfer-Encoding: chunked\r\n\r\n2\r\n[]\r\n0\r\nContent-Encoding: zstd\r\n\r\n"),
+        sends(b"HTTP/1.1 100 Continue\r\n\r\n", EMPTY),
+        sends(b"HTTP/1.1 103 Early Hints\r\nContent-Encoding: zstd\r\nLink: </a>\r\n\r\n" + EMPTY),
+        sends(OK.replace(b"Type", b"TYPE") + b"content-length:2\r\n\r\n[]"),
+    ],
+    ids=["in_pieces", "chunked", "trailers", "continue", "hints", "any_case"],
+)
+def test_answers_are_read_however_they_come(opened, server, answer):
+    server.script = [answer]
+    with opened(retries=0) as client:
+        assert [client.tables(), client.tables()] == [[], []]
+    assert len({*ports(server)}) == 1
+
+
+@pytest.mark.parametrize("version", [b"1.0", b"1.1"])
+def test_an_answer_without_a_length_ends_with_its_connection(opened, server, version):
+    server.script = [sends(b"HTTP/" + version + b" 200 OK\r\n\r\n", b"[", b"]", then_closes=True)]
+    with opened(retries=0) as client:
+        assert [client.tables(), client.tables()] == [[], []]
+    assert len({*ports(server)}) == 2
+
+
+def test_an_answer_without_a_body_leaves_the_connection_open(opened, server):
+    server.script = [sends(b"HTTP/1.1 204 No Content\r\n\r\n")]
+    with opened(retries=0, timeout_s=5) as client:
+        assert [client.drop("g/t"), client.drop("g/t")] == [None, None]
+    assert len({*ports(server)}) == 1
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"SSH-2.0-OpenSSH_9.6\r\n",
+        b"HTTP/1.1 2x0 OK\r\n\r\n",
+        OK + b"Content-Length: 2\r\nContent-Length: 3\r\n\r\n[]",
+        OK + b"Content-Length: -2\r\n\r\n[]",
+        OK + b"Content-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n[]",
+        OK + b"Transfer-Encoding: chunked\r\n\r\nfive\r\n[]",
+        OK + b"Content-Length : 2\r\n\r\n[]",
+        b"HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: h2c\r\n\r\n[]",
+        OK + b"X: " + b"x" * (1 << 19),
+        OK + b"X: y\r\n" * (1 << 16),
+        b"HTTP/1.1 100 Continue\r\n\r\n" * (1 << 14),
+    ],
+    ids=["ssh", "status", "lengths", "negative", "both", "chunk", "space", "upgrade", "long", "many", "continues"],
+)
+def test_what_is_no_answer_is_not_taken_for_one(opened, server, answer, caplog):
+    server.script = [sends(answer)]
+    with opened(retries=0, timeout_s=10) as client:
+        with pytest.raises(errors.Unreachable, match="no answer|headers"):
+            client.tables()
+        with pytest.raises(errors.OutcomeUnknown, match="no answer|headers"):
+            client.drop("g/t")
+    assert len({*ports(server)}) == 2
+    assert caplog.text == ""
+
+
+def test_headers_come_to_an_end_however_slowly_they_come():
+    reader = AnswerReader()
+    assert not reader.feed(OK)
+    line = b"X: " + b"x" * 1000 + b"\r\n"
+    with pytest.raises(ConnectionError, match="headers"):
+        any(reader.feed(line) for _ in range(100))
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"",
+        b"HTTP/1.1 200",
+        OK,
+        OK + b"Content-Length: 3\r\n\r\n[]",
+        OK + b"Transfer-Encoding: chunked\r\n\r\n2\r\n[]\r\n",
+        b"HTTP/1.1 100 Continue\r\n\r\n",
+    ],
+    ids=["nothing", "status", "headers", "body", "chunks", "continue"],
+)
+def test_an_answer_that_ends_too_early_is_none(opened, server, answer):
+    server.script = [sends(answer, then_closes=True), says(200, [])]
+    with opened(retries=0) as client, pytest.raises(errors.Unreachable, match="without an answer|too early"):
+        client.tables()
+    server.script = [sends(answer, then_closes=True), says(200, [])]
+    with opened() as client:
+        assert client.tables() == []
+
+
+def test_a_connection_that_is_cut_is_no_answer(opened, server):
+    def cuts(handler: BaseHTTPRequestHandler) -> None:
+        handler.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        handler.close_connection = True
+
+    server.script = [cuts]
+    with opened(retries=0, timeout_s=10) as client, pytest.raises(errors.OutcomeUnknown, match="reset"):
+        client.drop("g/t")
+
+
+def test_what_is_said_of_a_text_is_no_header(opened, server):
+    server.script = [says(200, COMMIT)]
+    with opened() as client:
+        client.save("g/t", [{"x": 1}], message="a\r\nX-Evil: 1\r\n\r\n")
+    assert "x-evil" not in server.asked[0].headers
+
+
+# Which connections are used again
+
+
+def test_what_came_unasked_is_nobodys_answer(opened, server):
+    server.script = [sends(EMPTY + EMPTY.replace(b"[]", b"{}")), says(200, TABLE)]
+    with opened(retries=0) as client:
+        assert client.tables() == []
+        assert client.get_feature("g", "t") == TABLE
+    assert len({*ports(server)}) == 2
+
+
+def test_what_comes_while_nothing_is_asked_is_nobodys_answer(opened, server):
+    came = threading.Event()
+
+    def says_more(handler: BaseHTTPRequestHandler) -> None:
+        sends(EMPTY)(handler)
+        came.wait(10)
+        sends(EMPTY)(handler)
+        server.closed.release()
+
+    server.script = [says_more, says(200, TABLE)]
+    with opened(retries=0) as client:
+        assert client.tables() == []
+        came.set()
+        assert server.closed.acquire(timeout=10)
+        assert client.get_feature("g", "t") == TABLE
+    assert len({*ports(server)}) == 2
+
+
+def test_what_the_loop_read_while_nothing_was_asked_is_nobodys_answer(server):
+    def says_more(handler: BaseHTTPRequestHandler) -> None:
+        sends(EMPTY)(handler)
+        server.over.wait(0.02)
+        sends(EMPTY)(handler)
+
+    async def use() -> None:
+        async with tiffin.AsyncFeatureStoreClient(server.url, retries=0) as client:
+            assert await client.tables() == []
+            assert server.closed.acquire(blocking=False) is False
+            while not server.closed.acquire(blocking=False):
+                await asyncio.sleep(0.002)
+            assert await client.get_feature("g", "t") == TABLE
+
+    server.script = [says_more, says(200, TABLE)]
+    asyncio.run(asyncio.wait_for(use(), 10))
+    assert len({*ports(server)}) == 2
+
+
+@pytest.mark.parametrize("head", [OK + b"Connection: close\r\n", OK.replace(b"1.1", b"1.0")])
+def test_a_connection_that_its_server_will_close_is_not_kept(opened, server, head):
+    server.script = [sends(head + b"Content-Length: 2\r\n\r\n[]")]
+    with opened(retries=0) as client:
+        assert [client.tables(), client.tables()] == [[], []]
+    assert len({*ports(server)}) == 2
+
+
+def test_a_connection_that_was_closed_while_idle_is_replaced(opened, server):
+    server.script = [sends(EMPTY, then_closes=True)]
+    with opened() as client:
+        for _ in range(3):
+            client.materialize(from_scratch=True)
+            assert server.closed.acquire(timeout=10)
+    assert len(server.asked) == 3
+
+
+def test_no_more_connections_are_kept_than_are_wanted(server):
+    both = threading.Barrier(2)
+
+    def meets(handler: BaseHTTPRequestHandler) -> None:
+        both.wait(10)
+        sends(EMPTY)(handler)
+
+    server.script = [meets]
+    with tiffin.connect(server.url, connections=1) as client:
+        calls = [threading.Thread(target=client.tables, daemon=True) for _ in range(2)]
+        for call in calls:
+            call.start()
+        for call in calls:
+            call.join(10)
+        assert server.closed.acquire(timeout=10)
+        server.script = [says(200, [])]
+        client.tables()
+    assert len({*ports(server)}) == 2
+
+
+def test_small_pieces_are_sent_at_once(server):
+    """Otherwise the end of a large body waits until its beginning is acknowledged."""
+    with tiffin.connect(server.url) as client:
+        client.tables()
+        ((at, _),) = client._transport._idle[1]
+        assert at.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+
+
+def test_connections_are_closed(opened, server):
+    with opened() as client:
+        client.tables()
+        client.close()
+        assert server.closed.acquire(timeout=10)
+        assert client.tables() == []
+    assert server.closed.acquire(timeout=10)
+
+
+def test_a_connection_that_is_not_taken_again_is_closed(server, monkeypatch):
+    async def use() -> None:
+        async with tiffin.AsyncFeatureStoreClient(server.url) as client:
+            await client.tables()
+            with monkeypatch.context() as patched:
+                patched.setattr(Connection, "is_usable", lambda self: False)
+                await client.tables()
+            await _until(lambda: server.closed.acquire(blocking=False))
+            assert await client.tables() == []
+
+    asyncio.run(use())
+    first, second, third = ports(server)
+    assert first != second == third
+
+
+def test_an_interrupted_call_leaves_nothing_behind(server, monkeypatch):
+    def interrupted(*_args: Any) -> bool:
+        raise KeyboardInterrupt
+
+    with tiffin.connect(server.url) as client:
+        client.tables()
+        with monkeypatch.context() as patched:
+            patched.setattr(AnswerReader, "feed", interrupted)
+            with pytest.raises(KeyboardInterrupt):
+                client.tables()
+        server.script = [says(200, TABLE)]
+        assert client.get_feature("g", "t") == TABLE
+    first, second, third = ports(server)
+    assert first == second != third
+
+
+def test_a_refusal_is_heard_while_the_body_is_still_being_sent(opened, server):
+    def refuses(handler: Any) -> None:
+        problem(413, "too_large")(handler)
+        # As servers do that care: what is on its way is read, so that the refusal is not lost.
+        handler.connection.shutdown(socket.SHUT_WR)
+        while handler.rfile.read1(1 << 20):
+            pass
+        handler.close_connection = True
+
+    server.reads_bodies = False
+    server.script = [refuses, says(200, [])]
+    with opened(timeout_s=10) as client:
+        with pytest.raises(errors.TooLarge):
+            client.save("g/t", pl.DataFrame({"x": range(2_000_000)}))
+        assert client.tables() == []
+    assert len({*ports(server)}) == 2
+
+
+def test_a_refusal_is_heard_although_the_connection_is_cut(server):
+    def refuses(handler: Any) -> None:
+        problem(413, "too_large")(handler)
+        handler.close_connection = True
+
+    server.reads_bodies = False
+    server.script = [refuses, says(200, [])]
+    with tiffin.connect(server.url) as client:
+        with pytest.raises(errors.TooLarge):
+            client.save("g/t", pl.DataFrame({"x": range(2_000_000)}))
+        assert client.tables() == []
+    assert len({*ports(server)}) == 2
+
+
+# How long an answer may take
+
+
+def test_a_slow_answer_is_waited_for_while_it_comes(opened, server):
+    def slow(handler: BaseHTTPRequestHandler) -> None:
+        for piece in (EMPTY[:20], EMPTY[20:40], EMPTY[40:-2], b"[", b"]"):
+            server.over.wait(0.06)
+            handler.wfile.write(piece)
+
+    server.script = [slow]
+    with opened(read_timeout_s=0.15, retries=0) as client:
+        assert client.tables() == []
+
+
+def test_time_is_counted_anew_for_each_answer(opened, server):
+    with opened(read_timeout_s=0.1, retries=0) as client:
+        client.tables()
+        time.sleep(0.07)
+        server.script = [server.hangs]
+        began = time.monotonic()
+        with pytest.raises(errors.TimedOut):
+            client.tables()
+        assert time.monotonic() - began >= 0.09
+
+
+def test_a_body_may_take_longer_than_an_answer(opened, server):
+    def reads_late(handler: BaseHTTPRequestHandler) -> None:
+        server.over.wait(0.25)
+        handler.rfile.read(int(handler.headers["Content-Length"]))
+        says(200, COMMIT)(handler)
+
+    server.reads_bodies = False
+    with opened(read_timeout_s=0.15, retries=0) as client:
+        client.tables()
+        server.script = [reads_late]
+        assert client.save("g/t", pl.DataFrame({"x": range(2_000_000)})).version == 0
+
+
+def test_an_answer_to_a_large_body_is_not_waited_for_longer_than_to_a_small_one(opened, server):
+    server.script = [server.hangs]
+    began = time.monotonic()
+    with opened(read_timeout_s=0.1, retries=0) as client, pytest.raises(errors.TimedOut):
+        client.save("g/t", pl.DataFrame({"x": range(100_000)}))
+    assert time.monotonic() - began < 5
+
+
+def test_a_body_that_nobody_reads_is_not_sent_for_ever(opened, server):
+    server.reads_bodies = False
+    server.script = [server.hangs]
+    began = time.monotonic()
+    with opened(timeout_s=0.2) as client, pytest.raises(errors.TimedOut):
+        client.save("g/t", pl.DataFrame({"x": range(2_000_000)}))
+    assert time.monotonic() - began < 3
+
+
+# Many at once
+
+
+def test_a_cancelled_call_leaves_nothing_behind(server):
+    failed: list[dict[str, Any]] = []
+
+    async def use() -> None:
+        asyncio.get_running_loop().set_exception_handler(lambda _loop, about: failed.append(about))
+        async with tiffin.AsyncFeatureStoreClient(server.url, connections=1) as client:
+            await client.tables()
+            server.script = [server.hangs, says(200, TABLE)]
+            calls = [asyncio.ensure_future(client.tables()) for _ in range(2)]
+            await _until(lambda: len(server.asked) == 2)
+            for call in reversed(calls):
+                call.cancel()
+            assert await asyncio.gather(*calls, return_exceptions=True) == [_CANCELLED] * 2
+            assert await asyncio.wait_for(client.get_feature("g", "t"), 10) == TABLE
+
+    asyncio.run(use())
+    assert failed == []
+    assert len(server.asked) == 3
+    assert ports(server)[0] == ports(server)[1] != ports(server)[2]
+
+
+def test_calls_wait_for_their_turn_and_not_for_ever(server):
+    async def use() -> None:
+        async with tiffin.AsyncFeatureStoreClient(server.url, connections=1, retries=0) as client:
+            assert await asyncio.gather(*(client.tables() for _ in range(5))) == [[]] * 5
+            server.script = [server.hangs]
+            first = asyncio.ensure_future(client.drop("g/t"))
+            await _until(lambda: len(server.asked) == 6)
+            client._transport.options = replace(client._transport.options, timeout_s=0.1)
+            with pytest.raises(errors.Unreachable, match="no connection became free"):
+                await client.drop("g/t")
+            first.cancel()
+            await asyncio.gather(first, return_exceptions=True)
+
+    asyncio.run(use())
+    assert len({*ports(server)[:5]}) == 1
+    assert len(server.asked) == 6
+
+
+def test_what_is_under_way_is_answered_although_the_client_is_closed(server):
+    come = threading.Event()
+
+    def waits(handler: BaseHTTPRequestHandler) -> None:
+        come.wait(10)
+        sends(EMPTY)(handler)
+
+    async def use() -> None:
+        client = tiffin.AsyncFeatureStoreClient(server.url)
+        server.script = [waits]
+        call = asyncio.ensure_future(client.tables())
+        await _until(lambda: len(server.asked) == 1)
+        await client.close()
+        come.set()
+        assert await call == []
+        await asyncio.sleep(0)
+
+    asyncio.run(use())
+    assert server.closed.acquire(timeout=10)
+
+
+def test_a_large_body_lets_others_have_their_turn(server):
+    """A save that the server does not read holds up no other call."""
+    server.reads_bodies = False
+
+    async def use() -> None:
+        async with tiffin.AsyncFeatureStoreClient(server.url) as client:
+            server.script = [server.hangs, says(200, [])]
+            save = asyncio.ensure_future(client.save("g/t", pl.DataFrame({"x": range(2_000_000)})))
+            await _until(lambda: len(server.asked) == 1)
+            assert await asyncio.wait_for(client.tables(), 10) == []
+            save.cancel()
+            await asyncio.gather(save, return_exceptions=True)
+
+    asyncio.run(use())
+
+
+def test_a_refusal_is_heard_although_the_body_is_not_read(server):
+    def refuses(handler: BaseHTTPRequestHandler) -> None:
+        problem(413, "too_large")(handler)
+        server.over.wait(10)
+
+    async def use() -> None:
+        async with tiffin.AsyncFeatureStoreClient(server.url, timeout_s=5) as client:
+            with pytest.raises(errors.TooLarge):
+                await client.save("g/t", pl.DataFrame({"x": range(2_000_000)}))
+            assert await client.tables() == []
+
+    server.reads_bodies = False
+    server.script = [refuses, says(200, [])]
+    asyncio.run(use())
+    assert len({*ports(server)}) == 2
+
+
+class _Cancelled:
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, asyncio.CancelledError)
+
+    __hash__ = None  # type: ignore[assignment]
+
+
+_CANCELLED = _Cancelled()
+
+
+async def _until(holds: Callable[[], bool]) -> None:
+    end = time.monotonic() + 10
+    while not holds():
+        assert time.monotonic() < end
+        await asyncio.sleep(0.002)
+
+
+# Ways
+
+
+@pytest.mark.parametrize(
+    ("url", "proxy", "goes_to", "before_path", "tunnel_to"),
+    [
+        ("http://a.example/x/", None, ("a.example", 80), "/x", None),
+        ("https://a.example", None, ("a.example", 443), "", None),
+        ("http://[::1]:8001", None, ("::1", 8001), "", None),
+        ("http://a.example", "http://p.example:3128", ("p.example", 3128), "http://a.example", None),
+        ("https://a.example/x", "http://p.example", ("p.example", 80), "/x", "a.example:443"),
+        ("https://[::2]:99", "http://p.example", ("p.example", 80), "", "[::2]:99"),
+    ],
+)
+def test_ways_to_a_server(url, proxy, goes_to, before_path, tunnel_to):
+    way = Route(ClientOptions(url=url, proxy=proxy), "identity")
+    assert ((way.host, way.port), way.before_path) == (goes_to, before_path)
+    assert f"Host: {urlsplit(url).netloc}\r\n" in way.said
+    tunnel = way.tunnel and way.tunnel.decode()
+    assert tunnel == (tunnel_to and f"CONNECT {tunnel_to} HTTP/1.1\r\nHost: {tunnel_to}\r\n\r\n")
+
+
+# Proxies
+
+
+def leads_through(to: str, seen: list[bytes]) -> Answer:
+    """Lead a connection on to another server, whatever it asks for."""
+
+    def answer(handler: BaseHTTPRequestHandler) -> None:
+        handler.send_response(200, "Connection established")
+        handler.end_headers()
+        host, port = to.rpartition("/")[2].split(":")
+        with socket.create_connection((host, int(port))) as far:
+            ends = {handler.connection: far, far: handler.connection}
+            while all(ends):
+                for end in select.select([*ends], [], [], 10)[0]:
+                    data = end.recv(1 << 16)
+                    seen.append(data)
+                    if not data:
+                        handler.close_connection = True
+                        return
+                    ends[end].sendall(data)
+
+    return answer
+
+
+def test_tls_is_spoken_through_a_proxy_with_the_server(opened, server, tmp_path):
+    tls, certificate = certified(tmp_path)
+    seen: list[bytes] = []
+    with scripted(tls) as secure:
+        server.script = [leads_through(secure.url, seen)]
+        about = {"url": secure.url, "proxy": server.url, "ca_file": certificate, "key": "tfn_secret", "retries": 0}
+        with opened(**about) as client:
+            assert [client.tables(), client.tables()] == [[], []]
+        with opened(**{**about, "ca_file": None}) as client, pytest.raises(errors.Unreachable, match="certificate"):
+            client.tables()
+    assert len({*ports(secure)}) == 1
+    assert secure.asked[0].headers["authorization"] == "Bearer tfn_secret"
+    assert [(asked.method, f"https://{asked.path}") for asked in server.asked] == [("CONNECT", secure.url)] * 2
+    assert b"tfn_secret" not in b"".join(seen)
+    assert not any("authorization" in asked.headers for asked in server.asked)
+
+
+def test_a_proxy_that_says_nothing_is_not_waited_for(opened, server):
+    server.script = [server.hangs]
+    about = {"url": "https://store.example", "proxy": server.url, "connect_timeout_s": 0.1, "retries": 0}
+    with opened(**about) as client, pytest.raises(errors.Unreachable, match="took too long|timed out"):
+        client.drop("g/t")
