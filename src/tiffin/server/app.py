@@ -18,14 +18,20 @@ from tiffin.server.document.pages import add_pages
 from tiffin.server.edge.guard import Guard
 from tiffin.server.edge.logs import journal_of
 from tiffin.server.edge.metrics import Metrics
+from tiffin.server.heads import Heads
+from tiffin.server.health import Ground
+from tiffin.server.online.asking import Glance
 from tiffin.server.online.direct import Shortcut
 from tiffin.server.problems import Problems, invalid_parameter, unknown_route
 from tiffin.server.routes import ROUTERS
+from tiffin.server.routes.feast import FEAST
+from tiffin.server.routes.online import OWN
 from tiffin.version import __version__
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp
 
+    from tiffin.server.edge.at_once import Route
     from tiffin.server.options import ServerOptions
     from tiffin.store import FeatureStore
 
@@ -52,7 +58,13 @@ def create_app(store: FeatureStore, options: ServerOptions) -> ASGIApp:
     app = routed(store, options)
     app.state.metrics = metrics = Metrics(store)
     journal = journal_of(options, store.path)
-    return Guard(Shortcut(app, ROUTERS), options, keys_of(store.path), metrics=metrics, journal=journal)
+    at_once: list[Route] = [
+        Glance("/online", OWN, store, options.limits),
+        Glance("/get-online-features", FEAST, store, options.limits),
+    ]
+    return Guard(
+        Heads(Shortcut(app, ROUTERS)), options, keys_of(store.path), metrics=metrics, journal=journal, at_once=at_once
+    )
 
 
 def routed(store: FeatureStore, options: ServerOptions) -> FastAPI:
@@ -69,6 +81,7 @@ def routed(store: FeatureStore, options: ServerOptions) -> FastAPI:
     # Starlette's own state takes a detour to everything in it, which an online read would feel.
     app.state = SimpleNamespace(  # type: ignore[assignment]  # see above
         store=store,
+        ground=Ground(store.path),
         options=options,
         threads=anyio.CapacityLimiter(_THREADS),
         answers=MemoryCache[Whole](max_bytes=_KEPT_BYTES, max_entries=_KEPT_ANSWERS),

@@ -12,6 +12,8 @@ from tiffin.files import LOCAL
 from tiffin.server.status import NotReady
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from tiffin.server.caller import Caller
     from tiffin.store import FeatureStore
 
@@ -41,13 +43,49 @@ class Ready(msgspec.Struct, frozen=True, kw_only=True):
     """The tables that are online and that the caller may see."""
 
 
-def readiness(store: FeatureStore, caller: Caller) -> Ready:
+class Ground:
+    """Where a store stands: notices when its folder is away, or when another lies in its place.
+
+    A disk that is not mounted leaves no folder, or an empty one. What is saved then would make a new store there, which
+    nobody sees any more once the disk is back.
+
+    Parameters
+    ----------
+    folder : Path
+        The store's; what lies there now is what is served. It need not exist yet.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._served = LOCAL.stat(folder)
+
+    def check(self) -> None:
+        """Refuse to go on without the folder.
+
+        Raises
+        ------
+        NotReady
+            It is away.
+        """
+        found = LOCAL.stat(self._folder)
+        if self._served is None:
+            self._served = found
+        elif found is None or found.inode != self._served.inode:
+            raise NotReady(
+                f"the store's folder is gone, or is another than was served: {self._folder}",
+                hint="look whether its disk is there; if it was put back from a copy, start the server again",
+            )
+
+
+def readiness(store: FeatureStore, ground: Ground, caller: Caller) -> Ready:
     """Find out whether a store can be read.
 
     Parameters
     ----------
     store : FeatureStore
         The store.
+    ground : Ground
+        Where it stands.
     caller : Caller
         Who asks.
 
@@ -60,8 +98,7 @@ def readiness(store: FeatureStore, caller: Caller) -> Ready:
     NotReady
         It cannot be read.
     """
-    if not LOCAL.stat(store.path):
-        raise NotReady(f"the store's folder is gone: {store.path}", hint="look whether its disk is there")
+    ground.check()
     try:
         lags = store.online_lag()
     except StorageError as error:

@@ -7,8 +7,9 @@ from collections.abc import Iterable
 
 import msgspec
 
-from tiffin.config import parse_duration, parse_size
+from tiffin.config import parse_size
 from tiffin.errors import InvalidInputError, did_you_mean
+from tiffin.schema.durations import parse_duration
 
 _MIB = 1024**2
 
@@ -36,6 +37,10 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """Rows of a frame that is sent in."""
     rows_per_answer: int = 1_000_000
     """Rows of a frame that is answered as JSON or CSV, and of one page."""
+    columns_per_request: int = 10_000
+    """Columns of a frame that is sent in."""
+    references_per_request: int = 10_000
+    """References of a request, to features or tables."""
     entities: int = 10_000
     """Entities of one online request."""
     concurrent_requests: int = 512

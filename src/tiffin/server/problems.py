@@ -12,7 +12,7 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 from starlette.routing import Match
 
-from tiffin.errors import Ambiguous, ConflictError, InvalidInputError, NotFoundError, StorageError, TiffinError
+from tiffin.errors import Ambiguous, ConflictError, InUse, InvalidInputError, NotFoundError, StorageError, TiffinError
 from tiffin.server.status import MethodNotAllowed, UnknownRoute, headers_of, public, status_of
 from tiffin.wire import encode, problem_of
 from tiffin.wire.media import PROBLEM
@@ -103,10 +103,12 @@ def request_id_of(scope: Scope) -> str:
 
 
 def _for_caller(error: TiffinError, scope: Scope) -> TiffinError:
-    """Take from an error the names of tables that are closed to the caller."""
+    """Take from an error the names of what is closed to the caller: tables, feature services, training sets."""
     caller = scope.get("state", {}).get("caller")
     if caller is None or caller.sees_all or not isinstance(error, NotFoundError | ConflictError):
         return error
+    if isinstance(error, InUse):
+        return InUse("it cannot be removed: it is used", hint="see what uses it, or force it (force=True, --force)")
     if isinstance(error, Ambiguous):
         return Ambiguous("several tables have that name", hint="write the group too")
     return type(error)(error.message, **error.context)
@@ -124,7 +126,8 @@ async def unknown_route(request: Request, error: HTTPException) -> Response:
         raise UnknownRoute("there is nothing at this address", hint="/docs lists what there is") from error
     if error.status_code == 405:
         told = (error.headers or {}).get("Allow", "").split(", ")
-        allowed = sorted({*_methods(request), *told} - {""})
+        found = {*_methods(request), *told} - {""}
+        allowed = sorted(found | {"HEAD"} if "GET" in found else found)
         raise MethodNotAllowed(
             f"this address does not answer {request.method}", hint=f"it answers {', '.join(allowed)}", allowed=allowed
         ) from error

@@ -42,6 +42,8 @@ _METRICS_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
 _MOST_FILES = 65_536
 _BACKLOG = 2048
 _OBJECTS_PER_COLLECTION = 10_000
+LAST_S = 5
+"""How long threads that are still at work get after `shutdown_s`, before their process ends without them, seconds."""
 _HEALTH_S = 30
 """How long a worker may leave its supervisor without an answer before it is replaced, seconds."""
 
@@ -51,7 +53,8 @@ def serve(
 ) -> None:
     """Serve a store until this process is told to stop, by SIGINT or SIGTERM.
 
-    Requests under way are then finished, for `options.shutdown_s` at most; a second signal ends them.
+    Requests under way are then finished, for `options.shutdown_s` at most; a second signal ends them. If a thread is
+    still at work 5 seconds later, the process ends without it: what it has not committed by then was never saved.
 
     Parameters
     ----------
@@ -143,6 +146,14 @@ class _Server(uvicorn.Server):
         if self.should_exit:
             os._exit(128 + sig)
         self.should_exit = True
+        _end_after((self.config.timeout_graceful_shutdown or 0) + LAST_S, status=0)
+
+
+def _end_after(seconds: float, *, status: int) -> None:
+    """End this process then, if it has not ended by itself: Python waits for threads for ever."""
+    timer = threading.Timer(seconds, os._exit, [status])
+    timer.daemon = True
+    timer.start()
 
 
 def _serve_here(
@@ -162,7 +173,8 @@ def _serve_with_workers(
         os.environ[_OPTIONS_VARIABLE] = msgspec.json.encode(options).decode()
         os.environ[_METRICS_VARIABLE] = str(folder)
         try:
-            Supervisor(_config("tiffin.server.run:worker_app", options), [listener], ready).run()
+            config = _config("tiffin.server.run:worker_app", options)
+            Supervisor(config, [listener], ready, patience_s=options.shutdown_s + LAST_S).run()
         finally:
             for name in (_STORE_VARIABLE, _OPTIONS_VARIABLE, _METRICS_VARIABLE):
                 del os.environ[name]
@@ -286,4 +298,6 @@ def _end_with_supervisor() -> None:
     supervisor = multiprocessing.parent_process()
     if supervisor is not None:
         supervisor.join()
+        options = msgspec.json.decode(os.environ[_OPTIONS_VARIABLE], type=ServerOptions)
+        _end_after(options.shutdown_s + LAST_S, status=1)
         os.kill(os.getpid(), signal.SIGTERM)

@@ -207,3 +207,10 @@ def test_a_lock_that_was_tampered_with_is_no_training_set(keyed, forged):
     sent = {"content": sink.getvalue().to_pybytes(), "headers": {"Content-Type": ARROW}}
     assert said(keyed["root"]("POST", "/training-sets/forged", **sent), 422)["code"] == "invalid_input"
     said(keyed["root"]("GET", "/training-sets/forged"), 404)
+
+
+def test_what_is_in_use_does_not_say_by_what_to_who_may_not_see_all(store, keyed):
+    told = keyed["admin"]("DELETE", "/tables/g/t")
+    assert said(told, 409)["code"] == "in_use"
+    assert "theirs" not in told.text
+    assert "theirs" in keyed["root"]("DELETE", "/tables/g/t").text

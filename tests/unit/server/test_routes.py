@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta, timezone
 
+import msgspec
 import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
 import tiffin
 from app_client import AppClient
+from tiffin.errors import StorageError
 from tiffin.frames import FeatureFrame
 from tiffin.server.app import create_app
 from tiffin.server.options import Limits, ServerOptions
-from tiffin.wire import from_stream, to_stream
-from tiffin.wire.media import ARROW, CSV, IDEMPOTENCY_KEY
+from tiffin.wire import from_stream, to_parquet, to_stream
+from tiffin.wire.media import ARROW, CSV, IDEMPOTENCY_KEY, PARQUET
 
 START = datetime(2024, 5, 1, tzinfo=UTC)
 RATINGS = pl.DataFrame({"id": [1, 2, 2], "at": [START, START, START.replace(day=3)], "mean": [1.0, 2.0, 3.0]})
@@ -180,6 +183,83 @@ def test_a_store_whose_folder_is_gone_is_not_ready(client, store):
     answer = client.get("/ready")
     assert said(answer, 503)["detail"] == "the store cannot be read"
     assert client.get("/health").status_code == 200
+
+
+@pytest.mark.parametrize("is_left_empty", [False, True], ids=["no folder", "an empty folder"])
+def test_a_store_that_is_away_is_not_made_anew_by_a_save(client, store, is_left_empty):
+    away = store.path.rename(store.path.with_name("away"))
+    if is_left_empty:
+        # As an unmounted disk leaves it.
+        store.path.mkdir()
+    body = {"rows": [{"id": 9, "mean": 1.0}]}
+    for path in ("/tables/g/new", "/tables/g/t?mode=append", "/features/g/t"):
+        assert said(client.post(path, json=body), 503)["code"] == "storage"
+    pushed = {"push_source_name": "t", "df": {"id": [9]}}
+    assert client.post("/push", json=pushed).status_code == 503
+    assert client.get("/ready").status_code == 503
+    assert not (store.path / "features").exists()
+    # Its folder came back: so does the store.
+    if is_left_empty:
+        store.path.rename(store.path.with_name("empty"))
+    away.rename(store.path)
+    assert client.post("/tables/g/new", json=body).status_code == 200
+
+
+def test_a_store_that_was_never_there_is_made_by_the_first_save(tmp_path):
+    options = ServerOptions(audit_log="-")
+    with (
+        tiffin.FeatureStore(tmp_path / "new") as store,
+        AppClient(create_app(store, options)) as client,
+    ):
+        assert not store.path.exists()
+        for table in ("a", "b"):
+            assert client.post(f"/tables/g/{table}", json={"rows": [{"id": 1}]}).status_code == 200
+
+
+def test_frames_of_too_many_columns_and_questions_of_too_many_references_are_refused(store):
+    limits = Limits(columns_per_request=5, references_per_request=3)
+    wide = pl.DataFrame({f"c{number}": [1] for number in range(6)})
+    with AppClient(create_app(store, ServerOptions(limits=limits))) as client:
+        bodies = {
+            "application/json": b'{"rows": [%b]}' % wide.write_ndjson().encode(),
+            ARROW: b"".join(to_stream(FeatureFrame(wide))),
+            PARQUET: to_parquet(FeatureFrame(wide)),
+            CSV: wide.write_csv().encode(),
+        }
+        for media, body in bodies.items():
+            answer = client.post("/tables/g/wide", content=body, headers={"Content-Type": media})
+            assert "6 columns" in said(answer, 413)["detail"], media
+        narrow = wide.select(wide.columns[:5]).write_csv().encode()
+        assert client.post("/tables/g/wide", content=narrow, headers={"Content-Type": CSV}).status_code == 200
+        rows = {"entity_rows": [{"id": 1}]}
+        store.plans.recall(["g/t:mean"] * 4)
+        for path, asked in (
+            ("/online", {"features": ["g/t:mean"] * 4, **rows}),
+            ("/get-online-features", {"features": ["t:mean"] * 4, "entities": {"id": [1]}}),
+            ("/historical", {"features": ["g/t:mean"] * 4, "spine": [{"id": 1}]}),
+            ("/services", {"name": "many", "features": ["g/t:mean"] * 4}),
+        ):
+            assert "3 may be at once" in said(client.post(path, json=asked), 413)["detail"], path
+        assert client.post("/online", json={"features": ["g/t:mean"] * 3, **rows}).status_code == 200
+
+
+FAR = datetime.max.replace(tzinfo=timezone(-timedelta(hours=14)))
+
+
+@pytest.mark.parametrize(
+    "forged", [{"ttl": timedelta(seconds=-1)}, {"ttl": timedelta(0)}, {"known_at": FAR}, {"made": FAR}], ids=str
+)
+def test_a_lock_that_nobody_can_have_made_is_refused(client, store, forged):
+    frame = store.get_historical_features(None, ["g/t:mean"])
+    for name, value in forged.items():
+        msgspec.structs.force_setattr(frame.lock.recipe, name, value)
+    answer = client.post("/training-sets/forged", content=b"".join(to_stream(frame)), headers={"Content-Type": ARROW})
+    assert said(answer, 422)["code"] == "invalid_input"
+    # One that was kept before such were refused is told of.
+    with suppress(StorageError):
+        store.save_training_set("forged", frame)
+    assert said(client.post("/training-sets/forged/reproduce"), 500)["code"] == "corrupt_data"
+    assert client.request("DELETE", "/training-sets/forged").status_code == 204
 
 
 @pytest.mark.parametrize(

@@ -56,6 +56,11 @@ class Budget:
             body.grow(length)
         return body
 
+    def has_room(self, size: int) -> bool:
+        """Tell whether a body of so many bytes could begin."""
+        limits = self._limits
+        return size <= limits.body_bytes and self._held + size <= limits.all_bodies_bytes
+
     def hold(self, size: int) -> None:
         """Count bytes that are to be held in memory.
 

@@ -2,7 +2,8 @@
 
 In this order: a request id; who may call at all (`Host`, `Origin`); how many at once; who it is (API key); how large
 the body is, while it comes in; then the routes, for so many seconds at most. On the way back: headers that browsers
-heed, the logs, the figures. Plain ASGI, because a framework's middleware would cost more than an online read.
+heed, the logs, the figures. Plain ASGI, because a framework's middleware would cost more than an online read; and for
+small online reads past ASGI too (see `at_once`), by the same steps.
 """
 
 from __future__ import annotations
@@ -14,18 +15,21 @@ import re
 import time
 from typing import TYPE_CHECKING
 
+from polars.exceptions import PanicException
+
 from tiffin.errors import Busy, TiffinError, TimedOut, Unauthenticated
 from tiffin.server.caller import KEY_HINT, Caller, anyone, nobody
+from tiffin.server.edge.at_once import Route, Turn
 from tiffin.server.edge.bodies import Budget, Receive
 from tiffin.server.edge.connections import Connections
 from tiffin.server.edge.hosts import Headers, Hosts
 from tiffin.server.edge.logs import Journal
 from tiffin.server.edge.metrics import Metrics
-from tiffin.server.edge.passage import CLIENT_GONE, Passage, Scope, Send
+from tiffin.server.edge.passage import Given, Passage, Relay, Scope, Send
 from tiffin.server.status import Malformed
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Iterable
 
     from tiffin.access import Keys
     from tiffin.server.options import ServerOptions
@@ -43,6 +47,8 @@ _ONCE = (
     b"host", b"authorization", b"origin", b"content-length", b"content-encoding", b"content-type", b"idempotency-key",
 )  # fmt: skip
 """Headers that mean two things if they stand twice."""
+_NOT_AT_ONCE = frozenset({b"origin", b"expect", b"content-encoding"})
+"""Headers of requests that take more than a look."""
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
 _MOST_SECRET_BYTES = 200
 _TICK_S = 1.0
@@ -64,6 +70,8 @@ class Guard:
         Counts the requests.
     journal : Journal, optional
         Writes them down.
+    at_once : iterable of Route
+        Routes that can answer small requests past the app.
     """
 
     def __init__(
@@ -74,9 +82,12 @@ class Guard:
         *,
         metrics: Metrics | None = None,
         journal: Journal | None = None,
+        at_once: Iterable[Route] = (),
     ) -> None:
+        self.at_once = {route.path.encode(): route for route in at_once}
         self.limits = options.limits
         self.connections = Connections(options.limits)
+        self.turn = Turn()
         self._app = app
         self._keys = keys
         self._needs_no_keys = options.is_loopback or options.insecure
@@ -84,7 +95,7 @@ class Guard:
         self._budget = Budget(options.limits)
         self._metrics = metrics or Metrics()
         self._journal = journal or Journal()
-        self._under_way: dict[Passage, None] = {}
+        self._under_way: dict[Relay, None] = {}
         self._ticks_in: asyncio.AbstractEventLoop | None = None
         self._process = os.urandom(4).hex()
         self._numbers = itertools.count(1)
@@ -94,15 +105,13 @@ class Guard:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        headers: Headers = dict(scope["headers"])
-        passage = Passage(scope, send, self._name(headers), headers)
+        passage = Relay(scope, send)
         self._enter(passage)
         try:
-            guarded = self._admit(passage, receive)
-            if guarded is None:
-                await passage.answer(self._hosts.preflight(headers))
+            if self._admit(passage, others=len(self._under_way) - 1):
+                await self._app(scope, self._bounded(passage, scope, receive), passage.send)
             else:
-                await self._app(scope, guarded, passage.send)
+                await passage.answer(self._hosts.preflight(passage.headers))
         except TiffinError as error:
             await passage.refuse(error)
         except asyncio.CancelledError:
@@ -115,6 +124,33 @@ class Guard:
             if passage.refusing is not None:
                 await asyncio.wait({passage.refusing})
             self._leave(passage)
+            passage.settle()
+            self._write_down(passage)
+
+    def answer_at_once(self, route: Route, given: Given, client: str | None, body: bytes) -> bytes | None:
+        """Answer a request if its route can do so without waiting for anything; see `AtOnce`.
+
+        A request that is handed on meets again in `__call__` whatever stood against it here, and is answered there:
+        nothing of it has been counted or written down yet.
+        """
+        passage = Passage("POST", route.path, route.path.encode(), given, client)
+        headers = passage.headers
+        if not (b"content-length" in headers and _NOT_AT_ONCE.isdisjoint(headers) and self._budget.has_room(len(body))):
+            return None
+        try:
+            self._admit(passage, others=len(self._under_way))
+            found = route(passage.caller, headers, body)
+        except (Exception, PanicException):  # noqa: BLE001 - the app meets it again, and says so
+            return None
+        if found is None:
+            return None
+        answer, passage.rows = found
+        passage.route = route.path
+        passage.request_id = self._name(headers)
+        written = passage.as_json(answer)
+        self._see_to_ticks()
+        self._write_down(passage)
+        return written
 
     def _name(self, headers: Headers) -> str:
         given = headers.get(b"x-request-id")
@@ -122,35 +158,33 @@ class Guard:
             return given.decode()
         return f"{self._process}-{next(self._numbers):x}"
 
-    def _enter(self, passage: Passage) -> None:
+    def _enter(self, passage: Relay) -> None:
+        passage.request_id = self._name(passage.headers)
         self._under_way[passage] = None
         self._metrics.in_flight += 1
+        self._see_to_ticks()
+
+    def _see_to_ticks(self) -> None:
         loop = asyncio.get_running_loop()
         if self._ticks_in is not loop:
             self._ticks_in = loop
             loop.call_later(_TICK_S, self._tick, loop)
 
-    def _admit(self, passage: Passage, receive: Receive) -> Receive | None:
-        """Let a request in, or raise why not; None stands for a browser's question that the guard answers."""
-        scope, headers = passage.scope, passage.headers
-        if len(headers) != len(scope["headers"]):
-            _check_once(scope)
+    def _admit(self, passage: Passage, *, others: int) -> bool:
+        """Let a request in, or raise why not; False stands for a browser's question that the guard answers."""
+        headers, path = passage.headers, passage.path
+        if len(headers) != len(passage.given):
+            _check_once(passage.given)
         self._hosts.check(headers)
         if b"origin" in headers:
             passage.allowance = self._hosts.allowance(headers)
-            if self._hosts.is_preflight(scope["method"], headers):
+            if self._hosts.is_preflight(passage.method, headers):
                 passage.status = 204
-                return None
-        path = scope["path"]
-        if len(self._under_way) > self.limits.concurrent_requests and path not in _ALWAYS:
+                return False
+        if others >= self.limits.concurrent_requests and path not in _ALWAYS:
             raise Busy("as many requests are under way as may be", hint="try again in a moment")
         passage.caller = self._caller(path, headers)
-        state = scope.setdefault("state", {})
-        state["caller"] = passage.caller
-        state["request_id"] = passage.request_id
-        received = self._bounded(passage, receive)
-        passage.was_admitted = True
-        return received
+        return True
 
     def _caller(self, path: str, headers: Headers) -> Caller:
         shown = headers.get(b"authorization")
@@ -168,37 +202,32 @@ class Guard:
             raise Unauthenticated("the API key is not valid: unknown, revoked or expired", hint=KEY_HINT)
         return Caller.of(key)
 
-    def _bounded(self, passage: Passage, receive: Receive) -> Receive:
+    def _bounded(self, passage: Relay, scope: Scope, receive: Receive) -> Receive:
         """Return what receives a request's body, bounded; the headers no longer tell of a compression undone."""
         headers = passage.headers
         length = headers.get(b"content-length")
         if length is None and b"transfer-encoding" not in headers:
+            passage.introduce()
             return receive
         passage.body = body = self._budget.body(None if length is None else int(length))
+        passage.introduce()
         encoding = headers.get(b"content-encoding", b"identity")
         if encoding.lower() != b"identity":
-            scope = passage.scope
             gone = (b"content-encoding", b"content-length")
             scope["headers"] = [(name, value) for name, value in scope["headers"] if name not in gone]
             return body.decompressed(receive, encoding, is_counted=length is not None)
         # The parser holds a body to the length that was said.
         return receive if length is not None else body.counted(receive)
 
-    def _leave(self, passage: Passage) -> None:
-        """Write down a request that has ended, and free what it took."""
+    def _leave(self, passage: Relay) -> None:
         del self._under_way[passage]
         self._metrics.in_flight -= 1
-        # The tasks hold the passage: without this, each request would leave a circle to the garbage collector.
-        passage.task = passage.refusing = None
-        if passage.body is not None:
-            passage.body.release()
+
+    def _write_down(self, passage: Passage) -> None:
+        """Count a request that has ended, and write it down."""
         took = time.monotonic() - passage.started
-        passage.status = passage.status or CLIENT_GONE
         route = passage.route
-        self._metrics.observe(passage.scope["method"], route, passage.status, took)
-        rows = passage.scope.get("state", {}).get("rows")
-        if rows:
-            self._metrics.count_rows(route, rows)
+        self._metrics.observe(passage.method, route, passage.status, took, passage.rows)
         if passage.caller.asked not in {None, "read"} and passage.status < 300:
             self._metrics.observe_write(route, took)
         self._journal.write(passage, took)
@@ -217,7 +246,7 @@ class Guard:
                 self._end(passage, loop)
         self._metrics.refresh()
 
-    def _end(self, passage: Passage, loop: asyncio.AbstractEventLoop) -> None:
+    def _end(self, passage: Relay, loop: asyncio.AbstractEventLoop) -> None:
         error = TimedOut(
             f"the request took longer than {self.limits.request_s:g} seconds",
             hint="ask for less at once; if it was to change something, look whether it has",
@@ -234,8 +263,8 @@ def _stopped() -> TimedOut:
     )
 
 
-def _check_once(scope: Scope) -> None:
-    names = [name for name, _ in scope["headers"]]
+def _check_once(given: Given) -> None:
+    names = [name for name, _ in given]
     for name in _ONCE:
         if names.count(name) > 1:
             raise Malformed(f"the header {name.decode()!r} stands twice", hint="send it once")

@@ -150,14 +150,13 @@ def _lines(target: Path) -> Lines:
 
 
 def _facts(passage: Passage) -> dict[str, object]:
-    scope = passage.scope
     # The path as it came is plain ASCII; what it asks for may name people, so it is left out.
     return {
         "request_id": passage.request_id,
-        "client": scope["client"][0] if scope.get("client") else None,
+        "client": passage.client,
         "key": passage.caller.name,
-        "method": scope["method"],
-        "path": scope.get("raw_path", b"").decode("latin-1"),
+        "method": passage.method,
+        "path": passage.raw_path.decode("latin-1"),
         "route": passage.route,
         "status": passage.status,
     }

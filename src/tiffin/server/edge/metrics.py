@@ -90,7 +90,7 @@ class Metrics:
         self._telling = Lock()
         self.refresh()
 
-    def observe(self, method: str, route: str, status: int, seconds: float) -> None:
+    def observe(self, method: str, route: str, status: int, seconds: float, rows: int = 0) -> None:
         """Count a request.
 
         Parameters
@@ -103,20 +103,20 @@ class Metrics:
             Of the answer.
         seconds : float
             How long it took.
+        rows : int
+            Rows, or entities, that were answered.
         """
         tally = self._counted.get((method, route, status))
         if tally is None:
             known = method if method in _METHODS else "other"
             tally = self._counted.setdefault((known, route, status), _Tally())
         tally.add(seconds)
+        if rows:
+            self._rows_counted[route] += rows
 
     def observe_write(self, route: str, seconds: float) -> None:
         """Count a request that changed the store."""
         self._writes.labels(route).observe(seconds)
-
-    def count_rows(self, route: str, rows: int) -> None:
-        """Count rows, or entities, of an answer."""
-        self._rows_counted[route] += rows
 
     def refresh(self) -> None:
         """Let others see what was counted; the guard calls this every second while it is busy."""

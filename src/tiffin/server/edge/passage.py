@@ -16,6 +16,8 @@ from tiffin.server.status import headers_of
 from tiffin.wire.media import PROBLEM
 
 Scope = MutableMapping[str, Any]
+Given = list[tuple[bytes, bytes]]
+"""Headers as they came, names in lower case."""
 Send = Callable[[Message], Awaitable[None]]
 
 CLIENT_GONE = 499
@@ -38,9 +40,63 @@ _HEADERS = (
 _PAGE_HEADERS = (*_HEADERS[:2], (b"content-security-policy", _PAGE_POLICY), (b"referrer-policy", b"no-referrer"))
 _NO_STORE = (b"cache-control", b"no-store")
 
+_AS_JSON = (
+    b"content-type: application/json\r\ncontent-length: %d\r\n"
+    + b"".join(b"%b: %b\r\n" % header for header in _HEADERS)
+    + b"x-request-id: %b\r\n"
+    + b"%b: %b\r\n\r\n%%b" % _NO_STORE
+)
+"""An answer that is JSON and goes past ASGI: the headers, given its length and the request's id, and the body."""
+
 
 class Passage:
-    """One request on its way through the guard.
+    """What is known of one request on its way through the guard.
+
+    Parameters
+    ----------
+    method, path : str
+        Of the request; the path as it is understood.
+    raw_path : bytes
+        As it came.
+    given : list of (bytes, bytes)
+        The headers, names in lower case.
+    client : str or None
+        The address that it comes from.
+    """
+
+    __slots__ = (
+        "allowance", "caller", "client", "given", "headers", "method", "path", "raw_path", "request_id", "route",
+        "rows", "started", "status",
+    )  # fmt: skip
+
+    def __init__(self, method: str, path: str, raw_path: bytes, given: Given, client: str | None) -> None:
+        self.method = method
+        self.path = path
+        self.raw_path = raw_path
+        self.given = given
+        self.headers: Headers = dict(given)
+        self.client = client
+        self.started = time.monotonic()
+        self.request_id = ""
+        """Names the request in the answer and the logs."""
+        self.caller = _UNKNOWN
+        self.allowance: list[tuple[bytes, bytes]] = []
+        """Headers that let pages of the request's origin see the answer."""
+        self.route = REFUSED
+        """The template of the request's route, of which there are only so many."""
+        self.rows = 0
+        """Rows that were answered."""
+        self.status = 0
+        """Of the answer, once it has begun."""
+
+    def as_json(self, body: bytes) -> bytes:
+        """Write an answer that is JSON past ASGI, from its own headers on: what `Relay.send` would make of it."""
+        self.status = 200
+        return _AS_JSON % (len(body), self.request_id.encode(), body)
+
+
+class Relay(Passage):
+    """A request that is answered by an ASGI app.
 
     Parameters
     ----------
@@ -48,38 +104,42 @@ class Passage:
         ASGI's, of the request.
     send : callable
         Sends the answer.
-    request_id : str
-        Names the request in the answer and the logs.
-    headers : dict of bytes to bytes
-        Of the request, names in lower case.
     """
 
-    __slots__ = (
-        "_send", "allowance", "body", "caller", "headers", "refusing", "request_id", "scope", "started",
-        "status", "task", "was_admitted",
-    )  # fmt: skip
+    __slots__ = ("_scope", "_send", "body", "refusing", "task")
 
-    def __init__(self, scope: Scope, send: Send, request_id: str, headers: Headers) -> None:
-        self.scope = scope
-        self.request_id = request_id
-        self.headers = headers
-        self.started = time.monotonic()
-        self.task = asyncio.current_task()
-        self.caller = _UNKNOWN
+    def __init__(self, scope: Scope, send: Send) -> None:
+        client = scope.get("client")
+        super().__init__(
+            scope["method"],
+            scope["path"],
+            scope.get("raw_path", b""),
+            scope["headers"],
+            client[0] if client else None,
+        )
         self.body: Body | None = None
-        self.allowance: list[tuple[bytes, bytes]] = []
-        self.status = 0
-        self.was_admitted = False
+        self.task = asyncio.current_task()
+        """Works for the request."""
         self.refusing: asyncio.Task[None] | None = None
         """Answers in the app's place, which took too long."""
+        self._scope = scope
         self._send = send
 
-    @property
-    def route(self) -> str:
-        """The template of the request's route, of which there are only so many."""
-        if not self.was_admitted:
-            return REFUSED
-        return getattr(self.scope.get("route"), "path", UNMATCHED)
+    def introduce(self) -> None:
+        """Tell the app who asks; it may find a route from now on."""
+        self._scope.setdefault("state", {}).update(caller=self.caller, request_id=self.request_id)
+        self.route = UNMATCHED
+
+    def settle(self) -> None:
+        """Take over what the app has found out; the answer is sent."""
+        # The tasks hold this: without that, each request would leave a circle to the garbage collector.
+        self.task = self.refusing = None
+        if self.body is not None:
+            self.body.release()
+        if self.route is UNMATCHED:
+            self.route = getattr(self._scope.get("route"), "path", UNMATCHED)
+            self.rows = self._scope["state"].get("rows", 0)
+        self.status = self.status or CLIENT_GONE
 
     def send(self, message: Message) -> Awaitable[None]:
         """Send a message of the app's answer on, with the guard's headers."""
@@ -105,7 +165,7 @@ class Passage:
         await self._send({"type": "http.response.body", "body": body})
 
     def _complete(self, headers: Any) -> list[tuple[bytes, bytes]]:
-        always = _PAGE_HEADERS if self.scope["path"].startswith(_PAGES) else _HEADERS
+        always = _PAGE_HEADERS if self.path.startswith(_PAGES) else _HEADERS
         complete = [*headers, *always, (b"x-request-id", self.request_id.encode()), *self.allowance]
         if b"cache-control" not in dict(headers):
             complete.append(_NO_STORE)

@@ -13,9 +13,8 @@ import struct
 from enum import Enum
 from typing import TYPE_CHECKING, Any
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
-
 from tiffin.errors import TiffinError, TooSlow
+from tiffin.server.edge.at_once import AtOnceProtocol
 from tiffin.server.problems import answer_of
 from tiffin.server.status import HeadTooLarge, Malformed, headers_of
 from tiffin.wire.media import PROBLEM
@@ -41,7 +40,7 @@ class _Reading(Enum):
     BODY = 2
 
 
-class GuardedProtocol(HttpToolsProtocol):
+class GuardedProtocol(AtOnceProtocol):
     """A connection whose app is a `Guard`, which has the limits and the list of connections."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -51,6 +50,8 @@ class GuardedProtocol(HttpToolsProtocol):
         self._open = guard.connections
         self._reading = _Reading.NOTHING
         self._is_refused = False
+        self._is_new = True
+        self._is_idle = False
         self._head_bytes = 0
         self._unheard_bytes = 0
         self._read_by = _NEVER
@@ -77,11 +78,19 @@ class GuardedProtocol(HttpToolsProtocol):
         """Parse what came, and see how long the client may take for the rest."""
         if self._is_refused:
             return
+        if self._is_idle:
+            self._is_idle = False
+            self._read_by = _NEVER
         self._head_bytes += len(data)
         super().data_received(data)
-        if self._reading is _Reading.NOTHING and self._is_at_work():
+        is_whole = self._reading is _Reading.NOTHING
+        if is_whole and self.is_at_work():
             self._read_by = _NEVER
             self._head_bytes = 0
+        elif is_whole and self._unsent:
+            # After the app's answers uvicorn sets a timer for this, which takes longer.
+            self._is_idle = True
+            self._read_by = self.loop.time() + self._limits.idle_s
         elif not self.transport.is_closing():
             self._wait_on(len(data))
 
@@ -93,7 +102,7 @@ class GuardedProtocol(HttpToolsProtocol):
         elif self._reading is _Reading.BODY:
             earned = self._read_by + size / self._limits.bytes_per_s if self._read_by < _NEVER else _NEVER
             self._read_by = min(earned, now + self._limits.stall_s)
-            if not self._is_at_work():
+            if not self.is_at_work():
                 # It was answered before it was whole. Clients that send all before they read get to see the answer.
                 self._unheard_bytes += size
                 if self._unheard_bytes > self._limits.body_bytes:
@@ -113,8 +122,14 @@ class GuardedProtocol(HttpToolsProtocol):
             return
         self._reading = _Reading.BODY
         self._read_by = _NEVER
+        self._is_new = False
         if self._head_bytes > self._limits.header_bytes and self._size_of_head() > self._limits.header_bytes:
             self._refuse(self._head_too_large())
+            return
+        version = self.parser.get_http_version()
+        if version != "1.1" and (version != "1.0" or any(name == b"transfer-encoding" for name, _ in self.headers)):
+            # The old version has no chunks: somebody between here and the client may see other requests than this.
+            self._refuse(Malformed(f"the request is not valid HTTP/{version}", hint="speak HTTP/1.1"))
             return
         if self.parser.should_upgrade() and any(name in _OF_BODIES for name, _ in self.headers):
             # The parser takes what follows for the other protocol: the body would be lost, or be the next request.
@@ -145,11 +160,12 @@ class GuardedProtocol(HttpToolsProtocol):
 
     def is_waiting(self, *, for_first: bool) -> bool:
         """Tell whether this waits for its client to send a request, the first one or any."""
-        return self._reading is not _Reading.BODY and (self.cycle is None if for_first else not self._is_at_work())
+        return self._reading is not _Reading.BODY and (self._is_new if for_first else not self.is_at_work())
 
     def dismiss(self) -> None:
         """Close this for the sake of another connection."""
         self._is_refused = True
+        self.send_answer()
         self.transport.close()
 
     def check(self, now: float) -> None:
@@ -170,16 +186,13 @@ class GuardedProtocol(HttpToolsProtocol):
         return now > self._fetched_by
 
     def _end_patience(self, now: float) -> None:
-        if self.flow.read_paused or (self._reading is _Reading.HEAD and self._is_at_work()):
+        if self.flow.read_paused or (self._reading is _Reading.HEAD and self.is_at_work()):
             # The server makes it wait, with the body or with the next request.
             self._read_by = now + self._limits.stall_s
-        elif self._reading is _Reading.NOTHING or (self._reading is _Reading.BODY and not self._is_at_work()):
+        elif self._reading is _Reading.NOTHING or (self._reading is _Reading.BODY and not self.is_at_work()):
             self.transport.close()
         else:
             self._refuse(TooSlow("the request did not come in time", hint="send it in one go, or faster"))
-
-    def _is_at_work(self) -> bool:
-        return self.cycle is not None and not self.cycle.response_complete
 
     def _size_of_head(self) -> int:
         return len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers)
@@ -199,9 +212,10 @@ class GuardedProtocol(HttpToolsProtocol):
     def _refuse(self, error: TiffinError) -> None:
         """Answer past the app, and close."""
         self._is_refused = True
+        self.send_answer()
         if self.cycle is not None:
             # The app must not answer too.
-            has_begun = self._is_at_work() and self.cycle.response_started
+            has_begun = self.is_at_work() and self.cycle.response_started
             self.cycle.disconnected = True
             self.cycle.message_event.set()
             if has_begun:

@@ -5,29 +5,36 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
-from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar
 
 import msgspec
 
 from tiffin.errors import TooLarge
+from tiffin.server.requests.call import check_references
+from tiffin.wire.media import JSON
 
 if TYPE_CHECKING:
     from starlette.requests import Request
 
     from tiffin.features import Features
     from tiffin.server.caller import Caller
+    from tiffin.server.edge.hosts import Headers
+    from tiffin.server.options import Limits
     from tiffin.serving import OnlineAnswer, OnlinePlan
     from tiffin.store import FeatureStore
 
 P = ParamSpec("P")
 T = TypeVar("T")
+A = TypeVar("A")
 Entities = list[dict[str, Any]] | dict[str, list[Any]]
 
 AT_ONCE = 250
 """Entities that are read and answered while other requests wait: handing them to a thread takes about as long."""
 
+_JSON = JSON.encode()
 _NEAR = (None, "lmdb")
 """Indexes that are read without a network."""
 
@@ -47,6 +54,61 @@ class Question(msgspec.Struct, frozen=True, gc=False):
     """Whether columns that are no entity columns are passed over; else they are refused."""
     at: datetime | None = None
     """As of when; now, if left out."""
+
+
+@dataclass(frozen=True)
+class Format(Generic[A]):
+    """How a question is written, and its answer."""
+
+    decoder: msgspec.json.Decoder[A]
+    """Reads the body of a request."""
+    question: Callable[[FeatureStore, A], Question]
+    """Tells what it asks."""
+    write: Callable[[OnlineAnswer, A], bytes]
+    """Writes the answer to it as JSON."""
+
+
+class Glance(Generic[A]):
+    """A route that answers from the body of a request if a look into the index is all it takes.
+
+    Parameters
+    ----------
+    path : str
+        Of the route.
+    form : Format
+        How it is written.
+    store : FeatureStore
+        What is read.
+    limits : Limits
+        How much one request may ask for.
+    """
+
+    def __init__(self, path: str, form: Format[A], store: FeatureStore, limits: Limits) -> None:
+        self.path = path
+        self._form = form
+        self._store = store
+        self._limits = limits
+
+    def __call__(self, caller: Caller, headers: Headers, body: bytes) -> tuple[bytes, int] | None:
+        """Return the answer and the number of its entities; None if it takes more.
+
+        Raises
+        ------
+        msgspec.MsgspecError, UnicodeError, TiffinError
+            It is not answered; `ask` tells why.
+        """
+        if headers.get(b"content-type") != _JSON:
+            return None
+        store, form = self._store, self._form
+        asked = form.decoder.decode(body)
+        question = form.question(store, asked)
+        count = _count(question, self._limits)
+        plan = store.plans.known(question.features, full_feature_names=question.full_feature_names)
+        if plan is None:
+            return None
+        caller.require("read", plan.tables)
+        answer = _glance(store, plan, question, count)
+        return None if answer is None else (form.write(answer, asked), count)
 
 
 async def ask(request: Request, question: Question, write: Callable[[OnlineAnswer], T]) -> T:
@@ -74,19 +136,16 @@ async def ask(request: Request, question: Question, write: Callable[[OnlineAnswe
     app, state = request.scope["app"].state, request.scope["state"]
     store: FeatureStore = app.store
     caller: Caller = state["caller"]
-    state["rows"] = count = _count(question.entities)
-    _check(count, app.options.limits.entities)
+    state["rows"] = count = _count(question, app.options.limits)
     plan = store.plans.known(question.features, full_feature_names=question.full_feature_names)
     if plan is None:
         plan = await _prepared(store, caller, question)
     else:
         caller.require("read", plan.tables)
-    entities = _needed(question, plan) if question.others_are_left_out else question.entities
-    if count <= AT_ONCE and question.at is None and store.settings.online_index in _NEAR:
-        answer = plan.glance(entities, from_json=True)
-        if answer is not None:
-            return write(answer)
-    return await _in_thread(_read, plan, entities, question.at, write)
+    answer = _glance(store, plan, question, count)
+    if answer is not None:
+        return write(answer)
+    return await _in_thread(_read, plan, question, write)
 
 
 async def _prepared(store: FeatureStore, caller: Caller, question: Question) -> OnlinePlan:
@@ -97,26 +156,36 @@ async def _prepared(store: FeatureStore, caller: Caller, question: Question) -> 
     return await _in_thread(recall, question.features)
 
 
-def _read(plan: OnlinePlan, entities: Entities, at: datetime | None, write: Callable[[OnlineAnswer], T]) -> T:
-    return write(plan.read(entities, at=at, from_json=True))
+def _glance(store: FeatureStore, plan: OnlinePlan, question: Question, count: int) -> OnlineAnswer | None:
+    """Read now, while other requests wait, if that is soon done."""
+    if count > AT_ONCE or question.at is not None or store.settings.online_index not in _NEAR:
+        return None
+    return plan.glance(_needed(question, plan), from_json=True)
+
+
+def _read(plan: OnlinePlan, question: Question, write: Callable[[OnlineAnswer], T]) -> T:
+    return write(plan.read(_needed(question, plan), at=question.at, from_json=True))
 
 
 def _needed(question: Question, plan: OnlinePlan) -> Entities:
     """Return the entities, without the columns that are to be left out."""
     entities = question.entities
-    if isinstance(entities, dict) and entities.keys() >= {*plan.entity}:
+    if question.others_are_left_out and isinstance(entities, dict) and entities.keys() >= {*plan.entity}:
         return {name: entities[name] for name in plan.entity}
     # If one is missing, what there is helps to say so.
     return entities
 
 
-def _check(count: int, most: int) -> None:
-    if count > most:
-        raise TooLarge(f"{count:,} entities are asked about; {most:,} may be at once", hint="ask in several requests")
-
-
-def _count(entities: Entities) -> int:
-    return len(entities) if isinstance(entities, list) else max(map(len, entities.values()), default=0)
+def _count(question: Question, limits: Limits) -> int:
+    """Count the entities; refuse more of them, or of references, than one request may have."""
+    check_references(question.features, limits)
+    entities = question.entities
+    count = len(entities) if isinstance(entities, list) else max(map(len, entities.values()), default=0)
+    if count > limits.entities:
+        raise TooLarge(
+            f"{count:,} entities are asked about; {limits.entities:,} may be at once", hint="ask in several requests"
+        )
+    return count
 
 
 async def _in_thread(work: Callable[P, T], *args: P.args, **_none: P.kwargs) -> T:

@@ -17,6 +17,7 @@ from msgspec import UNSET, Meta, UnsetType
 
 from tiffin.errors import InvalidInputError
 from tiffin.frames.texts import from_json
+from tiffin.online import decode_head
 from tiffin.server.answers import json_values
 from tiffin.server.answers.json_values import Convert
 from tiffin.server.online.own_format import Key, all_present, shown, written_times
@@ -120,28 +121,46 @@ def write(answer: OnlineAnswer, asked: FeastQuestion) -> bytes:
     asked : FeastQuestion
         What was asked.
     """
-    columns = shown(answer, _converters(answer.shape))
-    entity = answer.shape.intake.names
-    present = msgspec.Raw(all_present(len(answer)))
-    statuses: dict[str, Any] = dict.fromkeys(columns, present) | answer.missing()
-    times = dict.fromkeys(entity, msgspec.Raw(written_times([0] * len(answer))))
-    views = []
-    groups: dict[str, str] = {}
-    for taken in answer.by_table():
-        group, _, name = taken.table.partition("/")
-        views.append({"name": name, "version": taken.version})
-        groups |= dict.fromkeys(taken.features, group)
-        times |= dict.fromkeys(taken.features, msgspec.Raw(written_times([time or 0 for time in taken.times])))
-    metadata: dict[str, Any] = {
-        "feature_names": _names(list(columns), groups) if asked.full_feature_names else list(columns)
-    }
-    if asked.include_feature_view_version_metadata:
-        metadata["feature_view_metadata"] = views
-    results = [
-        {"values": values, "statuses": statuses[name], "event_timestamps": times[name]}
-        for name, values in columns.items()
+    shape = answer.shape
+    columns = shown(answer, _converters(shape))
+    present, always = _constants(len(answer))
+    statuses: dict[str, Any] = answer.missing()
+    times = [msgspec.Raw(written_times([time or 0 for time in found])) for found in answer.times]
+    vectors = [_Vector(columns[name], present, always) for name in shape.intake.names]
+    vectors += [
+        _Vector(columns[name], statuses.get(name) or present, times[table])
+        for name, (table, _) in shape.sources.items()
     ]
-    return _encode({"metadata": metadata, "results": results})
+    about = _metadata(shape, answer.heads, asked.full_feature_names, asked.include_feature_view_version_metadata)
+    return b'{"metadata":%b,"results":%b}' % (about, _encode(vectors))
+
+
+class _Vector(msgspec.Struct, gc=False):
+    """A `FeastVector` in the making, whose parts may be JSON already."""
+
+    values: list[Any]
+    statuses: list[Any] | msgspec.Raw
+    event_timestamps: msgspec.Raw
+
+
+@lru_cache(maxsize=32)
+def _constants(count: int) -> tuple[msgspec.Raw, msgspec.Raw]:
+    """Write the statuses of so many values that are there, and the times of so many keys, which have none."""
+    return msgspec.Raw(all_present(count)), msgspec.Raw(written_times([0] * count))
+
+
+@lru_cache(maxsize=512)
+def _metadata(shape: Shape, heads: tuple[bytes, ...], full_names: bool, with_versions: bool) -> bytes:
+    """Write what is the same for all entities, given what the index says of the tables."""
+    tables = [decode_head(head) for head in heads]
+    groups = {
+        feature: head.table.partition("/")[0]
+        for head, (features, _) in zip(tables, shape.places, strict=True)
+        for feature in features
+    }
+    names = list(shape.columns)
+    views = [FeastView(head.table.partition("/")[2], head.version) for head in tables]
+    return _encode(FeastMetadata(_names(names, groups) if full_names else names, views if with_versions else UNSET))
 
 
 def _names(full: list[str], groups: dict[str, str]) -> list[str]:

@@ -100,21 +100,38 @@ def write(answer: OnlineAnswer, *, in_words: bool = False) -> bytes:
     rows = _encode(list(map(form.row, *columns.values())))
     # Where nothing is null all values are there, unless defaults hide that they are not: quicker than to look at each.
     missing = answer.missing() if _find_null(rows) or answer.shape.has_defaults else None
-    present = all_present(len(answer))
-    if missing:
-        statuses = _encode(dict.fromkeys(answer.shape.sources, msgspec.Raw(present)) | missing)[1:-1]
-    else:
-        statuses = form.statuses.replace(_VALUE, present)
-    times = map(written_times, answer.times)
-    timestamps = [template.replace(_VALUE, each) for template, each in zip(form.templates, times, strict=True)]
-    joined = (rows, statuses, b",".join(timestamps), _versions(answer.heads), form.columns)
-    return b'{"rows":%b,"statuses":{%b},"timestamps":{%b},"versions":%b,%b}' % joined
+    statuses = _statuses(answer, missing) if missing else _all_there(form.statuses, len(answer))
+    rest = _rest(answer.shape, answer.heads)
+    for place, times in zip(form.places, answer.times, strict=True):
+        rest = rest.replace(place, written_times(times))
+    return b'{"rows":%b,"statuses":{%b},%b' % (rows, statuses, rest)
+
+
+def _statuses(answer: OnlineAnswer, missing: dict[str, list[Status]]) -> bytes:
+    present = msgspec.Raw(all_present(len(answer)))
+    return _encode(dict.fromkeys(answer.shape.sources, present) | missing)[1:-1]
+
+
+@lru_cache(maxsize=32)
+def _all_there(template: bytes, count: int) -> bytes:
+    return template.replace(_VALUE, all_present(count))
 
 
 @lru_cache(maxsize=_MOST_SHAPES)
-def _versions(heads: tuple[bytes, ...]) -> bytes:
-    """Write the versions of the tables, given what the index says of them."""
-    return _encode({head.table: head.version for head in map(decode_head, heads)})
+def _rest(shape: Shape, heads: tuple[bytes, ...]) -> bytes:
+    """Write what is the same for all entities, given what the index says of the tables; the times are left out."""
+    columns = shape.columns.items()
+    rest = {
+        "timestamps": {
+            name: msgspec.Raw(place)
+            for place, (features, _) in zip(_places(shape), shape.places, strict=True)
+            for name in features
+        },
+        "versions": {head.table: head.version for head in map(decode_head, heads)},
+        "dtypes": {name: dtypes.encode(column.dtype) for name, column in columns},
+        "origins": {name: column.origin for name, column in columns if column.origin},
+    }
+    return _encode(rest)[1:]
 
 
 @lru_cache(maxsize=32)
@@ -138,11 +155,9 @@ def written_times(times: Sequence[int | None]) -> bytes:
     """
     # Those without a zone are made and written many times faster.
     written = _encode(datetimes(times))
-    if None in times or not times:
-        return written.replace(b'",', b'Z",').replace(b'"]', b'Z"]')
     if len(times) > 1:
-        written = written.replace(b'","', b'Z","')
-    return written[:-2] + b'Z"]'
+        written = written.replace(b'",', b'Z",')
+    return written.replace(b'"]', b'Z"]')
 
 
 def shown(answer: OnlineAnswer, converters: dict[str, Convert]) -> dict[str, list[Any]]:
@@ -160,27 +175,25 @@ class _Form(NamedTuple):
     """Makes of the values of a row what is encoded."""
     converters: dict[str, Convert]
     """For the columns whose values need it."""
-    templates: tuple[bytes, ...]
-    """For each table an object's inside that has the same value for each of its features."""
     statuses: bytes
-    """The same for all tables together."""
-    columns: bytes
-    """What is said of the columns."""
+    """An object's inside that has the same value for each feature."""
+    places: tuple[bytes, ...]
+    """For each table what stands for the times of its rows in what `_rest` writes."""
 
 
 @lru_cache(maxsize=_MOST_SHAPES)
 def _form(shape: Shape, in_words: bool) -> _Form:
     shown_as = json_values.in_words if in_words else json_values.plain
-    names = {name: dtypes.encode(column.dtype) for name, column in shape.columns.items()}
-    origins = {name: column.origin for name, column in shape.columns.items() if column.origin}
-    templates = tuple(b",".join(_encode(name) + b":" + _VALUE for name in features) for features, _ in shape.places)
     return _Form(
         _row(tuple(shape.columns)),
         json_values.converters(shape.columns, shown_as),
-        templates,
-        b",".join(templates),
-        _encode({"dtypes": names, "origins": origins})[1:-1],
+        b",".join(_encode(name) + b":" + _VALUE for features, _ in shape.places for name in features),
+        _places(shape),
     )
+
+
+def _places(shape: Shape) -> tuple[bytes, ...]:
+    return tuple(b"\0%d\0" % number for number in range(len(shape.places)))
 
 
 def _row(names: tuple[str, ...]) -> Callable[..., Any]:
