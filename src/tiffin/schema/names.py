@@ -1,8 +1,8 @@
 """Names of tables and references to what they hold.
 
 A *reference* is how people point at data: ``group/name`` (all features), ``group/name:feature``,
-``group/name@3`` and ``group/name@3:feature`` (pinned to a version). The group may be left out where the
-name is unique in the store.
+``group/name@3`` and ``group/name@3:feature`` (pinned to a version), or with the name of a tag or a stage for the
+number: ``group/name@prod:feature``. The group may be left out where the name is unique in the store.
 """
 
 from __future__ import annotations
@@ -18,8 +18,9 @@ _RESERVED_ON_WINDOWS = frozenset(
     ["con", "prn", "aux", "nul", *(f"com{n}" for n in range(1, 10)), *(f"lpt{n}" for n in range(1, 10))]
 )
 _RULE = "use 1 to 128 letters, digits, '_' or '-', not starting with '-'"
-_GRAMMAR = "write group/name, group/name:feature or group/name@3:feature"
+_GRAMMAR = "write group/name, group/name:feature, group/name@3:feature or group/name@tag:feature"
 _MAX_REFERENCE = 600
+_MOST_DIGITS = 18
 
 
 def check_part(text: str, what: str) -> str:
@@ -45,6 +46,29 @@ def check_part(text: str, what: str) -> str:
             f"{what} name {text!r} is a device name on Windows",
             hint="a store must be readable wherever its folder is carried: choose another name",
             name=text,
+        )
+    return text
+
+
+def check_pin(text: str, what: str) -> str:
+    """Check a name that stands where a version's number may stand; return it.
+
+    Parameters
+    ----------
+    text : str
+        The name as the caller wrote it.
+    what : str
+        What it names, for the message: "tag", "stage".
+
+    Raises
+    ------
+    InvalidName
+        It is no name, or a number.
+    """
+    check_part(text, what)
+    if text.isdigit():
+        raise InvalidName(
+            f"{what} name {text!r} is a number", hint="choose a word: a number after @ is a version", name=text
         )
     return text
 
@@ -99,7 +123,8 @@ class Reference(NamedTuple):
 
     group: str | None
     name: str
-    version: int | None = None
+    version: int | str | None = None
+    """A number, or the name of a tag or a stage."""
     feature: str | None = None
 
     def __str__(self) -> str:
@@ -140,11 +165,21 @@ def _parse(text: str) -> Reference:
         group, name = "", table
     if colon and not feature:
         raise InvalidName(f"reference {text!r} ends before the feature", hint=_GRAMMAR)
-    if at and not (pin.isascii() and pin.isdigit() and len(pin) <= 18):
-        raise InvalidName(f"reference {text!r} pins {pin!r}, which is not a version number", hint=_GRAMMAR)
     return Reference(
         check_part(group, "group") if slash else None,
         check_part(name, "table"),
-        int(pin) if at else None,
+        _pin(pin, text) if at else None,
         feature if colon else None,
     )
+
+
+def _pin(pin: str, text: str) -> int | str:
+    is_number = pin.isascii() and pin.isdigit()
+    if is_number and len(pin) <= _MOST_DIGITS:
+        return int(pin)
+    if is_number or not is_part(pin):
+        raise InvalidName(
+            f"reference {text!r} pins {pin!r}, which is neither a version number nor the name of a tag or stage",
+            hint=_GRAMMAR,
+        )
+    return pin
