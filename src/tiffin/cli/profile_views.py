@@ -6,17 +6,21 @@ from typing import Any
 from rich.console import RenderableType
 from rich.text import Text
 
-from tiffin.cli import words
+from tiffin.cli import plots, words
 from tiffin.cli.views import listing
+from tiffin.quality.panels import of_values
 from tiffin.quality.profile import ColumnProfile, Profile
 
 _MEDIAN = "0.5"
 _NUMBERS = ("nulls", "distinct", "min", "median", "max", "mean")
 
 
-def profile(found: Profile) -> Iterator[RenderableType]:
+def profile(found: Profile, *, plot: bool) -> Iterator[RenderableType]:
     """Show what the values of a version look like, a line a column."""
     yield Text.assemble((found.table, "bold"), f" version {found.version} · {words.many(found.rows, 'row')}")
+    if plot:
+        yield from plots.plots([of_values(column, found.rows) for column in found.columns])
+        return
     table = listing("column", "type", *_NUMBERS, "frequent", right=_NUMBERS)
     for each in found.columns:
         distinct = "" if each.distinct is None else f"{'' if each.is_exact else '~'}{words.count(each.distinct)}"
@@ -29,6 +33,10 @@ def profile(found: Profile) -> Iterator[RenderableType]:
             ", ".join(f"{_short(common.value)} ({words.count(common.rows)})" for common in each.common[:3]),
         )
     yield table
+    sampled = max((each.sampled or 0 for each in found.columns), default=0)
+    if sampled:
+        told = f"quantiles and frequent values are of {sampled:,} rows that were drawn by chance; ~ is an estimate"
+        yield Text(told, style="dim")
 
 
 def _missing(column: ColumnProfile) -> str:

@@ -14,7 +14,8 @@ from tiffin.features import Wanted
 from tiffin.quality.report import LeakageFinding, Severity
 from tiffin.reading import Reader
 from tiffin.schema.compatibility import common_dtype
-from tiffin.schema.dtypes import outside_calendar
+from tiffin.schema.dtypes import python_values
+from tiffin.schema.evolution import column_of
 from tiffin.tables.state import State
 from tiffin.training import joining
 from tiffin.training.spine import Spine
@@ -126,23 +127,8 @@ class Lookup:
 
 def _rows(frame: pl.DataFrame) -> Iterator[dict[str, Any]]:
     """Give rows as values of Python, whose calendar is shorter than that of Polars."""
-    columns = [[_value(column[place : place + 1]) for place in range(frame.height)] for column in frame]
-    for row in zip(*columns, strict=True):
+    for row in zip(*map(python_values, frame), strict=True):
         yield dict(zip(frame.columns, row, strict=True))
-
-
-def _value(one: pl.Series) -> Any:
-    return "a time outside the years 1 to 9999" if _is_outside(one) else one[0]
-
-
-def _is_outside(one: pl.Series) -> bool:
-    if not isinstance(one.dtype, pl.Datetime | pl.Date):
-        return False
-    if outside_calendar(moments(one)) is not None:
-        return True
-    # The end of the calendar in UTC is beyond it farther east.
-    has_zone = isinstance(one.dtype, pl.Datetime) and one.dtype.time_zone is not None
-    return has_zone and outside_calendar(one.dt.replace_time_zone(None)) is not None
 
 
 def look_up(labelled: Labelled, one: Wanted) -> Lookup:
@@ -216,11 +202,12 @@ def at_version(lookup: Lookup, state: State, rows: pl.Series) -> pl.DataFrame:
     """
     one, spine = lookup.one, lookup.labelled.spine
     old, now = state.spec.dtypes, lookup.features.schema
-    there = [name for name in now if name in old and common_dtype(old[name], now[name]) is not None]
+    called = {name: column_of(state.spec, name, one.state.spec) for name in now}
+    there = {name: then for name, then in called.items() if then and common_dtype(old[then], now[name]) is not None}
     joined = joining.join(
         one.table,
         state,
-        there,
+        [*there.values()],
         spine.frame[rows].select(state.spec.entity),
         spine.times[rows] if spine.times is not None else None,
         ttl=lookup.labelled.ttl,
@@ -229,7 +216,7 @@ def at_version(lookup: Lookup, state: State, rows: pl.Series) -> pl.DataFrame:
     )
     absent = {name: pl.repeat(None, len(rows), dtype=now[name], eager=True) for name in now if name not in there}
     return pl.DataFrame(
-        {name: absent[name] if name in absent else joined[name].cast(now[name], strict=False) for name in now}
+        {name: absent[name] if name in absent else joined[there[name]].cast(now[name], strict=False) for name in now}
     )
 
 
