@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from tiffin.errors import InvalidInputError
 from tiffin.feast_repository.arguments import duration, flag, items, text, texts, unreadable
@@ -13,6 +15,7 @@ from tiffin.feast_repository.expressions import VIEW_METHODS
 from tiffin.feast_repository.kinds import Kind, kind_of
 from tiffin.feast_repository.reading import Reader
 from tiffin.feast_repository.values import Made, Outside, Place, Value, shown, unknown_in
+from tiffin.schema.about import NOTHING, About, check_about
 
 
 def read_definitions(root: Path) -> Definitions:
@@ -57,7 +60,10 @@ _WHY = {
 """What becomes neither a table nor a service, and why."""
 
 _COMPUTING = ("udf", "feature_transformation", "aggregations")
-_LOST = ("tags", "owner", "org", "logging_config")
+_LOST = ("org", "logging_config")
+_LOST_OF_SERVICES = ("tags", "owner")
+_OURS = {"tiffin_table", "tiffin_version"}
+"""Tags that an export has left, and that say nothing here."""
 
 
 class _Collection:
@@ -101,11 +107,8 @@ class _Collection:
         self._left_out.append((place, LeftOut(what, str(place), why)))
 
     def _note_lost(self, made: Made) -> None:
-        lost = [name for name in _LOST if made.named.get(name)]
-        fields = [each for each in items(made, "schema") if isinstance(each, Made)]
-        if any(each.named.get("description") or each.named.get("tags") for each in fields):
-            lost.append("what is said of single fields")
-        if lost:
+        names = _LOST if made.kind in _VIEWS else (*_LOST_OF_SERVICES, *_LOST)
+        if lost := [name for name in names if made.named.get(name)]:
             self._leave_out(f"{', '.join(lost)} of {made.label}", made.place, "Tiffin has no place for it")
 
     def _view(self, made: Made) -> None:
@@ -126,11 +129,31 @@ class _Collection:
             place=made.place,
             source=self._source(made.named.get("source")),
             keys=tuple(dict.fromkeys(keys)),
-            fields=tuple(_fields(made, entities)),
+            fields=tuple(self._sayable(field, made) for field in _fields(made, entities)),
             ttl=duration(made, "ttl"),
             online=flag(made, "online", default=made.kind != "BatchFeatureView"),
             description=text(made, "description", ""),
+            **self._said(made),
         )
+
+    def _said(self, made: Made) -> dict[str, Any]:
+        """Read the owner and the tags of a view."""
+        said = self._checked(About(text(made, "owner", "").strip(), _tags(made)), made.label, made)
+        return {"owner": said.owner, "labels": said.labels}
+
+    def _sayable(self, field: Field, made: Made) -> Field:
+        """Leave out the tags of a field that cannot be labels."""
+        said = self._checked(About(labels=dict(field.labels)), f"field {field.name!r} of {made.label}", made)
+        return replace(field, labels=said.labels)
+
+    def _checked(self, said: About, what: str, made: Made) -> About:
+        """Return what is said, or nothing if it is not what a table can be said to be."""
+        try:
+            check_about(said, what)
+        except InvalidInputError as error:
+            self._leave_out(f"tags, owner of {what}", made.place, _why(error))
+            return NOTHING
+        return said
 
     def _source(self, value: Value) -> Source:
         """Read where the rows are: of what is pushed or streamed too, its file."""
@@ -234,11 +257,15 @@ def _fields(made: Made, entities: Sequence[Made]) -> Iterator[Field]:
         if not isinstance(each, Made) or each.kind != "Field":
             raise unreadable(made, "schema", each)
         declared.append(text(each, "name"))
-        yield Field(declared[-1], _kind(each, "dtype"))
+        yield Field(declared[-1], _kind(each, "dtype"), text(each, "description", ""), _tags(each))
     for entity in entities:
         (key, *others) = _join_keys(entity)
         if entity.named.get("value_type") is not None and key not in declared and not others:
             yield Field(key, _kind(entity, "value_type"))
+
+
+def _tags(made: Made) -> dict[str, str]:
+    return {tag: value for tag, value in texts(made, "tags").items() if tag not in _OURS}
 
 
 def _kind(made: Made, argument: str) -> Kind:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 
@@ -27,6 +28,8 @@ class Field:
 
     name: str
     kind: Kind
+    description: str = ""
+    labels: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -57,11 +60,13 @@ class View:
     ttl: timedelta | None
     online: bool
     description: str
+    owner: str
+    labels: Mapping[str, str]
 
     @property
     def features(self) -> list[str]:
         """Names of the features that are declared."""
-        return [field.name for field in self.fields if field.name not in self.keys]
+        return [each.name for each in self.fields if each.name not in self.keys]
 
 
 @dataclass(frozen=True)

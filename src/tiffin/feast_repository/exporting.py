@@ -6,7 +6,7 @@ import io
 import os
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import msgspec
@@ -172,6 +172,9 @@ def _views(
     views: list[WrittenView] = []
     keys: dict[str, Kind] = {}
     for info in infos:
+        if info.problem:
+            left_out.append(LeftOut("table", info.table, info.problem))
+            continue
         view, lost = _view(store, info)
         left_out += [LeftOut(what, info.table, why) for what, why in lost]
         why = ""
@@ -218,8 +221,22 @@ def _view(store: FeatureStore, info: TableInfo) -> tuple[WrittenView | None, lis
         ttl=info.ttl,
         online=info.online,
         description=info.description,
+        owner=info.owner,
+        labels=info.labels,
+        said={each.name: (each.description, each.labels) for each in info.columns if each.description or each.labels},
     )
-    return view, lost
+    return view, [*lost, *_unsaid(info)]
+
+
+def _unsaid(info: TableInfo) -> Iterator[tuple[str, str]]:
+    """List what is said of a table that Feast has no place for."""
+    if info.links or any(each.links for each in info.columns):
+        yield "links", "Feast has no place for them"
+    for each in info.columns:
+        if each.unit or each.owner:
+            yield f"unit, owner of {each.name}", "Feast has no place for them"
+        if each.name in {info.timestamp, info.created} and (each.description or each.labels):
+            yield f"what is said of {each.name}", "times are no fields in Feast"
 
 
 def _key_kind(kind: Kind | None) -> Kind | None:

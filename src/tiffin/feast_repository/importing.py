@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -18,6 +19,7 @@ from tiffin.schema import dtypes
 from tiffin.schema.names import TableName, check_part
 from tiffin.schema.table import Column, Declaration, check, declare
 from tiffin.store import FeatureStore
+from tiffin.tables.table import Commit
 
 
 class ImportedTable(msgspec.Struct, frozen=True, kw_only=True):
@@ -172,14 +174,6 @@ def _check_replaceable(store: FeatureStore, tables: list[ImportedTable], found: 
         if info.table not in made:
             continue
         new = made[info.table]
-        stays = ["ttl"] * (info.ttl is not None and new.ttl is None)
-        stays += ["created column"] * (info.created in new.features)
-        if stays:
-            raise ConflictError(
-                f"table {info.table} has a {' and a '.join(stays)}, which its feature view does not have and a save "
-                "cannot take away",
-                hint=f"drop the table first: tiffin drop {info.table}",
-            )
         gone = {column.name for column in info.columns if column.role == "feature"} - {*new.features}
         name = TableName(*info.table.split("/"))
         # As where a save checks it: whoever uses the whole table uses each of its columns.
@@ -227,6 +221,8 @@ def _service(service: Service, group: str, tables: list[ImportedTable]) -> Impor
 def _saved(store: FeatureStore, view: View, table: ImportedTable) -> ImportedTable:
     """Save the rows of a view: they are read anew, so that never more than one table is in memory."""
     rows = read_rows(view)
+    _take_away(store, table)
+    declared = msgspec.structs.asdict(_declaration(view, rows))
     commit = store.save(
         table.table,
         rows.frame,
@@ -234,7 +230,40 @@ def _saved(store: FeatureStore, view: View, table: ImportedTable) -> ImportedTab
         evolve=True,
         force=True,
         message=f"imported from Feast: {view.name} of {view.source.written}",
-        inputs=[str(view.source.path)],
-        **msgspec.structs.asdict(_declaration(view, rows)),
+        inputs=[view.source.path],
+        **{name: value for name, value in declared.items() if value is not None},
     )
-    return msgspec.structs.replace(table, version=commit.version)
+    said = _declare(store, view, table)
+    return msgspec.structs.replace(table, version=said.version if said else commit.version)
+
+
+def _take_away(store: FeatureStore, table: ImportedTable) -> None:
+    """Take away what a table that is replaced has and its feature view does not: a save leaves it as it is."""
+    there = {info.table: info for info in store.tables()}.get(table.table)
+    said: dict[str, Any] = {}
+    if there is not None and there.ttl is not None and table.ttl is None:
+        said["ttl"] = timedelta(0)
+    if there is not None and there.created in table.features:
+        said["created"] = ""
+    if said:
+        store.declare(table.table, **said, message="its feature view has none")
+
+
+def _declare(store: FeatureStore, view: View, table: ImportedTable) -> Commit | None:
+    """Declare what Feast says of a view and its fields, and of nothing else of before; None if that is nothing."""
+    info = store.describe(table.table)
+    labels = {**dict.fromkeys(info.labels), **view.labels}
+    known = {column.name: column for column in info.columns}
+    columns = {
+        field.name: {
+            "description": field.description,
+            "labels": {**dict.fromkeys(known[field.name].labels), **field.labels},
+        }
+        for field in view.fields
+        if field.name in known and (field.description or field.labels or known[field.name].description)
+    }
+    if not (view.owner or info.owner or labels or columns):
+        return None
+    return store.declare(
+        table.table, owner=view.owner, labels=labels, columns=columns, message=f"imported from Feast: {view.name}"
+    )

@@ -31,6 +31,10 @@ class WrittenView:
     ttl: timedelta | None
     online: bool
     description: str
+    owner: str
+    labels: Mapping[str, str]
+    said: Mapping[str, tuple[str, Mapping[str, str]]]
+    """Description and labels of the columns that have any."""
 
     @property
     def file(self) -> str:
@@ -109,13 +113,25 @@ def _view(view: WrittenView, variable: str, entities: Mapping[str, str]) -> Iter
         "name": _text(view.name),
         "entities": f"[{', '.join(entities[name] for name in view.keys)}]",
         "ttl": _duration(view.ttl) if view.ttl else "",
-        "schema": _lines(f"Field(name={_text(name)}, dtype={kind})" for name, kind in fields.items()),
+        "schema": _lines(_field(view, name, kind) for name, kind in fields.items()),
         "online": str(view.online),
         "source": source,
         "description": _text(view.description) if view.description else "",
-        "tags": f'{{"tiffin_table": {_text(view.table)}, "tiffin_version": "{view.version}"}}',
+        "tags": _dict({**view.labels, "tiffin_table": view.table, "tiffin_version": str(view.version)}),
+        "owner": _text(view.owner) if view.owner else "",
     }
     yield _call(variable, "FeatureView", arguments)
+
+
+def _field(view: WrittenView, name: str, kind: Kind) -> str:
+    description, labels = view.said.get(name, ("", {}))
+    more = f", description={_text(description)}" if description else ""
+    more += f", tags={_dict(labels)}" if labels else ""
+    return f"Field(name={_text(name)}, dtype={kind}{more})"
+
+
+def _dict(texts: Mapping[str, str]) -> str:
+    return f"{{{', '.join(f'{_text(key)}: {_text(value)}' for key, value in texts.items())}}}"
 
 
 def _service(service: WrittenService, variable: str, views: Mapping[str, str]) -> str:

@@ -55,7 +55,7 @@ def test_what_is_written_reads_back_as_it_was(hire, tmp_path):
     assert import_repository(again, tmp_path / "out").project == "bikes"
     for info in hire.tables():
         other = again.describe(info.table)
-        for said in ("entity", "timestamp", "created", "ttl", "online", "description"):
+        for said in ("entity", "timestamp", "created", "ttl", "online", "description", "owner", "labels"):
             assert getattr(other, said) == getattr(info, said), (info.table, said)
         rows = hire.read(info.table).to_polars()
         assert_frame_equal(again.read(info.table).to_polars().select(rows.columns), rows)
@@ -126,6 +126,24 @@ ranker_service = FeatureService(
 )
 '''
     )
+
+
+def test_what_is_said_goes_out_and_comes_in_again(store, tmp_path):
+    save(store, "user/ratings")
+    said = {"description": 'the "x"', "labels": {"pii": "", "a": "it's"}}
+    columns = {"x": {**said, "unit": "m"}}
+    store.declare("user/ratings", owner="ann", labels={"team": "search"}, links=["https://a.b"], columns=columns)
+    done = export_repository(store, tmp_path / "out")
+    assert {(each.what, each.why) for each in done.left_out} >= {
+        ("links", "Feast has no place for them"),
+        ("unit, owner of x", "Feast has no place for them"),
+    }
+    again = tiffin.FeatureStore(tmp_path / "again")
+    import_repository(again, tmp_path / "out")
+    info = again.describe("user/ratings")
+    column = next(column for column in info.columns if column.name == "x")
+    assert (info.owner, info.labels) == ("ann", {"team": "search"})
+    assert (column.description, column.labels) == (said["description"], said["labels"])
 
 
 def test_texts_stay_texts(store, tmp_path):
