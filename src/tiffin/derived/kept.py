@@ -1,0 +1,122 @@
+"""The on-demand features that a store knows, one small JSON file each; the code of functions is not among it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+
+from tiffin.derived.on_demand import OnDemandFeatures
+from tiffin.errors import ConflictError, CorruptData, FeatureNotFound, did_you_mean
+from tiffin.files import FileSystem, contained, make_folders, publish, sweep, translated, write_durably
+from tiffin.schema.names import is_part, parse_reference
+
+_SUFFIX = ".json"
+
+
+class KeptOnDemand:
+    """On-demand features in a folder.
+
+    Parameters
+    ----------
+    fs : FileSystem
+        Where it lies.
+    folder : Path
+        Holds a folder for each group; it need not exist.
+    """
+
+    def __init__(self, fs: FileSystem, folder: Path) -> None:
+        self._fs = fs
+        self._folder = folder
+
+    def save(self, declared: OnDemandFeatures, *, replace: bool) -> None:
+        """Keep what on-demand features are; when this returns, it survives a power loss.
+
+        Raises
+        ------
+        ConflictError
+            There are others of this name, and `replace` is False.
+        """
+        path = self._path(declared.name)
+        text = msgspec.json.format(msgspec.json.encode(declared), indent=2) + b"\n"
+        make_folders(self._fs, path.parent)
+        with self._fs.lock(path.parent / ".lock"):
+            sweep(self._fs, path.parent)
+            if replace:
+                write_durably(self._fs, path, text)
+                return
+            try:
+                publish(self._fs, path, text)
+            except FileExistsError:
+                raise ConflictError(
+                    f"there are on-demand features {declared.name} already, and they are computed otherwise",
+                    hint="choose another name, or replace them (replace=True)",
+                ) from None
+
+    def find(self, name: str) -> OnDemandFeatures | None:
+        """Return on-demand features; None if there are none of this name.
+
+        Raises
+        ------
+        CorruptData
+            The file is damaged.
+        """
+        path = self._path(name)
+        with translated(path, doing="read"):
+            if self._fs.stat(path) is None:
+                return None
+            text = bytes(self._fs.read(path))
+        try:
+            declared = msgspec.json.decode(text, type=OnDemandFeatures)
+        except msgspec.MsgspecError as error:
+            raise CorruptData(
+                f"the file of on-demand features {name} is damaged: {path}: {error}",
+                hint="put it back from a copy, or register them again (replace=True)",
+            ) from error
+        return declared
+
+    def require(self, name: str) -> OnDemandFeatures:
+        """Return on-demand features.
+
+        Raises
+        ------
+        FeatureNotFound
+            There are none of this name.
+        """
+        declared = self.find(name)
+        if declared is None:
+            raise FeatureNotFound(f"there are no on-demand features {name}", hint=did_you_mean(name, self.names()))
+        return declared
+
+    def drop(self, name: str) -> None:
+        """Forget on-demand features.
+
+        Raises
+        ------
+        FeatureNotFound
+            There are none of this name.
+        """
+        path = self._path(name)
+        with translated(path, doing="remove"):
+            if self._fs.stat(path) is None:
+                raise FeatureNotFound(f"there are no on-demand features {name}", hint=did_you_mean(name, self.names()))
+            self._fs.remove(path)
+            self._fs.sync_folder(path.parent)
+
+    def names(self) -> list[str]:
+        """List the on-demand features by name."""
+        return sorted(
+            f"{group}/{file.removesuffix(_SUFFIX)}"
+            for group in self._inside(self._folder)
+            if is_part(group)
+            for file in self._inside(self._folder / group)
+            if file.endswith(_SUFFIX) and is_part(file.removesuffix(_SUFFIX))
+        )
+
+    def _inside(self, folder: Path) -> list[str]:
+        with translated(folder, doing="list"):
+            return [] if self._fs.stat(folder) is None else self._fs.names(folder)
+
+    def _path(self, name: str) -> Path:
+        reference = parse_reference(name)
+        return contained(self._folder, reference.group or "", reference.name + _SUFFIX)
