@@ -10,10 +10,15 @@ from pathlib import Path
 import msgspec
 
 from tiffin.errors import Ambiguous, StorageError, TableNotFound, did_you_mean
-from tiffin.files import FileSystem, contained, remove_tree, translated
+from tiffin.files import FileSystem, Stat, contained, remove_tree, translated
+from tiffin.schema.constraints import Constraint
 from tiffin.schema.defaults import Default
+from tiffin.schema.deprecation import Deprecation
+from tiffin.schema.derivation import Derivation
 from tiffin.schema.names import Reference, TableName, check_part, is_part
+from tiffin.schema.rules import Rule
 from tiffin.schema.table import TableSpec
+from tiffin.tables.freshness import is_stale, newest_event
 from tiffin.tables.log import FOLDER, is_read_only
 from tiffin.tables.state import State
 from tiffin.tables.table import Options, Table
@@ -31,6 +36,13 @@ class ColumnInfo(msgspec.Struct, frozen=True, kw_only=True):
     origin: str = ""
     description: str = ""
     default: Default | None = None
+    aliases: tuple[str, ...] = ()
+    """Names that it had before; they still mean it."""
+    deprecated: Deprecation | None = None
+    unit: str = ""
+    owner: str = ""
+    labels: dict[str, str] = {}
+    links: tuple[str, ...] = ()
 
 
 class TableInfo(msgspec.Struct, frozen=True, kw_only=True):
@@ -38,6 +50,7 @@ class TableInfo(msgspec.Struct, frozen=True, kw_only=True):
 
     table: str
     version: int
+    """Of a stage the version that it stands on; -1 for a table that cannot be read, as with the oldest version."""
     oldest_version: int
     rows: int | None
     """None if another writer did not count its rows."""
@@ -54,8 +67,29 @@ class TableInfo(msgspec.Struct, frozen=True, kw_only=True):
     """Whether the online index holds its newest rows."""
     partition_by: tuple[str, ...]
     description: str
+    rule: Rule = "backward"
+    """What it promises its readers, whatever is saved to it."""
+    major: int = 0
+    """How often that promise was broken."""
     columns: tuple[ColumnInfo, ...]
     path: str
+    stage: str = ""
+    """The stage that is described, if it is one."""
+    constraints: tuple[Constraint, ...] = ()
+    """What its rows must satisfy."""
+    owner: str = ""
+    labels: dict[str, str] = {}
+    links: tuple[str, ...] = ()
+    newest: datetime | None = None
+    """The newest timestamp of a row, UTC; None where the statistics of the files do not tell."""
+    is_stale: bool = False
+    """Whether even the newest row is older than the ttl, or than a freshness constraint allows, at this moment."""
+    derivation: Derivation | None = None
+    """What its rows are made from, if it is derived."""
+    behind: int | None = None
+    """How many versions the source of a derived table has gone on since; None if it is another table now, or gone."""
+    problem: str = ""
+    """What is wrong with a table that cannot be read; then nothing else is known of it."""
 
 
 class Catalog:
@@ -91,7 +125,7 @@ class Catalog:
             return self._open.setdefault(name, Table(self._fs, folder, name, self._options))
 
     def resolve(self, reference: Reference) -> tuple[Table, State]:
-        """Find the table a reference means, at the version it pins, else the newest.
+        """Find the table a reference means, at the version, tag or stage it pins, else at the newest version.
 
         Raises
         ------
@@ -101,12 +135,14 @@ class Catalog:
             The group was left out and several groups have a table of that name.
         VersionNotFound
             The pinned version is not there.
+        CorruptData
+            The pinned tag or stage cannot be read.
         """
         table = self.table(self.name_of(reference))
         state = table.log.latest()
         if state is None:
             raise self._not_found(str(table.name))
-        return table, state if reference.version is None else table.log.at(reference.version)
+        return table, state if reference.version is None else table.at(reference.version)
 
     def find(self, reference: Reference) -> Table:
         """Find the table a reference means, even if it is too damaged to be read.
@@ -144,7 +180,7 @@ class Catalog:
 
     def info(self, table: Table, state: State) -> TableInfo:
         """Describe a version of a table."""
-        spec = state.spec
+        spec, newest = state.spec, newest_event(state)
         return TableInfo(
             table=str(table.name),
             version=state.version,
@@ -160,18 +196,56 @@ class Catalog:
             online=spec.online,
             partition_by=spec.partition_by,
             description=spec.description,
+            rule=spec.rule,
+            major=spec.major,
             columns=tuple(_column_info(spec)),
             path=str(table.folder),
+            stage=state.stage.name if state.stage else "",
+            constraints=spec.constraints,
+            owner=spec.about.owner,
+            labels=spec.about.labels,
+            links=spec.about.links,
+            newest=newest,
+            is_stale=is_stale(spec, newest, datetime.now(UTC)),
+            derivation=spec.derivation,
+            behind=self.behind(spec.derivation) if spec.derivation else None,
         )
+
+    def behind(self, derivation: Derivation) -> int | None:
+        """Count the versions that the source of a derived table has gone on since; None if it is not there any more."""
+        source = self.readable(TableName(*derivation.definition.source.split("/")))
+        is_same = source is not None and source.metadata.id == derivation.source_id
+        return source.version - derivation.version if source and is_same else None
+
+    def infos(self) -> Iterator[TableInfo]:
+        """Describe the newest versions of all tables; of one that cannot be read, say why."""
+        for name in self.names():
+            table = self.table(name)
+            try:
+                state = table.log.latest()
+                if state is not None:
+                    yield self.info(table, state)
+            except StorageError as error:
+                yield _unreadable(table, error, self._fs.stat(table.log.folder))
+
+    def readable(self, name: TableName) -> State | None:
+        """Return the newest version of a table; None of one that is gone, or too damaged to be read."""
+        try:
+            return self.table(name).log.latest()
+        except StorageError:
+            return None
 
     def _names(self) -> Iterator[TableName]:
         for group in self._folders(self._folder):
             for name in self._folders(self._folder / group):
-                if self._fs.stat(self._folder / group / name / FOLDER) is None:
-                    continue
                 table = TableName(group, name)
-                if self._exists(table):
+                if self._has_log(table) and self._exists(table):
                     yield table
+
+    def _has_log(self, name: TableName) -> bool:
+        log = self._folder / name.group / name.name / FOLDER
+        with translated(log, doing="look at"):
+            return self._fs.stat(log) is not None
 
     def _exists(self, name: TableName) -> bool:
         """Tell whether a log folder holds a commit; without one it is of a save that never came to its end."""
@@ -186,7 +260,7 @@ class Catalog:
             if self._fs.stat(folder) is None:
                 return []
             names = self._fs.names(folder)
-        return [name for name in names if is_part(name) and _is_folder(self._fs, folder / name)]
+            return [name for name in names if is_part(name) and _is_folder(self._fs, folder / name)]
 
     def _not_found(self, name: str) -> TableNotFound:
         known = [str(table) for table in self.names()]
@@ -229,4 +303,33 @@ def _column_info(spec: TableSpec) -> Iterator[ColumnInfo]:
             origin=column.origin,
             description=column.description,
             default=defaults.get(column.name),
+            aliases=column.aliases,
+            deprecated=column.deprecated,
+            unit=column.about.unit,
+            owner=column.about.owner,
+            labels=column.about.labels,
+            links=column.about.links,
         )
+
+
+def _unreadable(table: Table, error: StorageError, log: Stat | None) -> TableInfo:
+    """Describe a table of which only its folder is known."""
+    return TableInfo(
+        table=str(table.name),
+        version=-1,
+        oldest_version=-1,
+        rows=None,
+        size_bytes=0,
+        files=0,
+        updated=datetime.fromtimestamp(log.mtime_ns / 1e9 if log else 0, UTC),
+        entity=(),
+        timestamp=None,
+        created=None,
+        ttl=None,
+        online=False,
+        partition_by=(),
+        description="",
+        columns=(),
+        path=str(table.folder),
+        problem=error.message,
+    )

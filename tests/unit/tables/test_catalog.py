@@ -1,12 +1,16 @@
 """One damaged table does not hide the others, and can be examined and dropped."""
 
 import errno
+import itertools
 import os
 
 import pytest
 
 import tiffin
-from tiffin.errors import CorruptData, TableNotFound
+from faults import history
+from faults.history import HISTORY, Ledger
+from faults.simfs import Fault, SimulatedFiles
+from tiffin.errors import CorruptData, StorageError, TableNotFound
 from tiffin.files import LocalFiles
 from tiffin.schema.names import TableName
 from tiffin.tables.catalog import Catalog
@@ -73,3 +77,19 @@ def test_the_remains_of_a_drop_do_not_keep_a_reader_out(store):
     assert remains.exists()
     tiffin.FeatureStore(store.path)
     assert not remains.exists()
+
+
+def test_a_store_that_cannot_be_looked_through_says_so_in_our_words():
+    disk = SimulatedFiles()
+    history.run(history.opened(disk), HISTORY[:1], Ledger())
+    refused = 0
+    for at in itertools.count():
+        fs, fault = disk.after_crash("kept"), Fault(at, "EIO")
+        fs.plan(fault)
+        try:
+            Catalog(fs, history.FOLDER.parents[1], Options()).names()
+        except StorageError:
+            refused += 1
+        if not fs.was_reached(fault):
+            break
+    assert refused
