@@ -4,12 +4,13 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 FEAST  := .venv-feast
+DOCS   := .venv-docs
 STORE  ?= demo_store
 PORT   ?= 8001
 JOBS   ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo serve test test-all faults feast check format bench guides clean
+.PHONY: help setup demo serve test test-all faults feast check format bench bench-quick guides docs clean
 
 help:  ## Show what can be made
 	@sed -n 's/^\([a-z-]*\):.*  ## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "%-18s %s\n", $$1, $$2}'
@@ -43,7 +44,7 @@ faults: $(READY)  ## Kill, cut the power, fill the disk: the long fault tests
 $(FEAST)/.ready: constraints-feast.txt
 	@echo "Setting up $(FEAST) …"
 	@$(PYTHON) -m venv $(FEAST)
-	@$(FEAST)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints-feast.txt 'feast==0.67.*'
+	@$(FEAST)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints-feast.txt 'feast[duckdb,redis]==0.67.*'
 	@touch $@
 
 feast: $(READY) $(FEAST)/.ready  ## Test against the real Feast, in an environment of its own
@@ -59,11 +60,31 @@ format: $(READY)  ## Format the code
 	@$(BIN)/ruff format .
 	@$(BIN)/ruff check --fix .
 
-bench: $(READY)  ## Measure the speeds and print them beside their goals
-	@$(BIN)/python -m benchmarks
+# Feast, where it is (`make feast` makes it): measured beside ours.
+BENCH = TIFFIN_FEAST_PYTHON=$${TIFFIN_FEAST_PYTHON:-$(abspath $(wildcard $(FEAST)/bin/python))} $(BIN)/python -m benchmarks
+BENCH += $(if $(MOVIES),--movies $(MOVIES))
+
+bench: $(READY)  ## Measure everything, half an hour, beside goals and rivals, and write docs/benchmarks.md (MOVIES=path for real ones)
+	@$(BENCH) --large --json build/bench.json
+	@$(BIN)/python -m benchmarks.page build/bench.json
+
+bench-quick: $(READY)  ## Measure everything small, in a minute or two, and write build/bench-quick/benchmarks.md
+	@$(BENCH) --quick --json build/bench-quick.json
+	@$(BIN)/python -m benchmarks.page build/bench-quick.json --to build/bench-quick
 
 guides: $(READY)  ## Run the scripts of a performance guide (GUIDE=path to the guide)
 	@$(BIN)/python benchmarks/guides.py --guide $(GUIDE)
 
+$(DOCS)/.ready: constraints-docs.txt
+	@echo "Setting up $(DOCS) …"
+	@$(PYTHON) -m venv $(DOCS)
+	@$(DOCS)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints-docs.txt zensical mkdocstrings-python
+	@touch $@
+
+docs: $(READY) $(DOCS)/.ready  ## Build the documentation's site into site/ (a warning is an error)
+	@$(BIN)/python docs/generate.py build/docs
+	@$(DOCS)/bin/zensical build --strict --clean
+	@echo "Open site/index.html: it needs no server and no internet."
+
 clean:  ## Remove the environment, caches and the demo's store
-	rm -rf $(VENV) $(FEAST) $(STORE) .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist
+	rm -rf $(VENV) $(FEAST) $(DOCS) $(STORE) .mypy_cache .pytest_cache .ruff_cache .hypothesis .cache build dist site
