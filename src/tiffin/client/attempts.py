@@ -58,7 +58,7 @@ class Attempts:
 
     def _is_worth_repeating(self, outcome: Outcome) -> bool:
         if not isinstance(outcome, Answer):
-            return self._call.is_repeatable or not outcome.was_sent
+            return not outcome.was_overlong and (self._call.is_repeatable or not outcome.was_sent)
         # The server says so before it does anything.
         was_turned_away = outcome.status in {429, 503} and isinstance(problem(outcome), Busy | TooMany)
         return was_turned_away or (self._call.is_repeatable and outcome.status in _PASSING)

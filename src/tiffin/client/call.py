@@ -49,7 +49,7 @@ class Call(Generic[T]):
         Whether it can be sent again when it is not known if it arrived: it changes nothing, or lands once.
     """
 
-    method: Literal["GET", "POST", "DELETE"]
+    method: Literal["GET", "POST", "PUT", "PATCH", "DELETE"]
     path: str
     decode: Callable[[bytes], T]
     body: bytes | FeatureFrame | None = None
@@ -155,6 +155,35 @@ def unpinned(text: str) -> Reference:
     return parsed
 
 
+def full_name(text: str) -> Reference:
+    """Parse the full name of a table, which need not exist.
+
+    Raises
+    ------
+    InvalidInputError
+        The group is left out, or it names more than a table.
+    """
+    parsed = unpinned(text)
+    if parsed.group is None:
+        raise InvalidInputError(
+            f"{text!r} does not say which group the table is in", hint=f"write group/name, as in 'content/{text}'"
+        )
+    return parsed
+
+
+def one_version(parsed: Reference, version: int | str | None) -> int | str | None:
+    """Return the version that a reference or a parameter beside it chooses.
+
+    Raises
+    ------
+    InvalidInputError
+        Both do.
+    """
+    if parsed.version is not None and version is not None:
+        raise InvalidInputError(f"the reference {parsed} and version both choose a version", hint="give one of them")
+    return version if parsed.version is None else parsed.version
+
+
 def named(collection: str, name: str, verb: str = "") -> str:
     """Return the path of a service or a training set, or of a verb of it.
 
@@ -168,9 +197,20 @@ def named(collection: str, name: str, verb: str = "") -> str:
 
 
 def with_query(path: str, query: Mapping[str, Any] | None) -> str:
-    """Append a query: lists repeat the name, mappings are JSON, times and durations ISO 8601, None is left out."""
+    """Append a query: lists repeat the name, mappings are JSON, times and durations ISO 8601, None is left out.
+
+    Raises
+    ------
+    InvalidInputError
+        A text has no form in UTF-8.
+    """
     pairs = [(name, text) for name, value in (query or {}).items() for text in _texts(value)]
-    return f"{path}?{urlencode(pairs)}" if pairs else path
+    try:
+        return f"{path}?{urlencode(pairs)}" if pairs else path
+    except UnicodeEncodeError as error:
+        raise InvalidInputError(
+            f"a text cannot be sent: {error}", hint="leave out what UTF-8 has no form for"
+        ) from error
 
 
 def _texts(value: Any) -> list[str]:

@@ -39,9 +39,44 @@ class Verbs:
     describe = Verb(calls.tables.describe)
     history = Verb(calls.tables.history)
     diff = Verb(calls.tables.diff)
-    profile = Verb(calls.tables.profile)
     restore = Verb(calls.tables.restore)
     drop = Verb(calls.tables.drop)
+
+    plan = Verb(calls.evolution.plan)
+    declare = Verb(calls.evolution.declare)
+    rename = Verb(calls.evolution.rename)
+    deprecate = Verb(calls.evolution.deprecate)
+    drop_columns = Verb(calls.evolution.drop_columns)
+    definitions = Verb(calls.evolution.definitions)
+    apply = Verb(calls.evolution.apply)
+
+    tag = Verb(calls.versions.tag)
+    untag = Verb(calls.versions.untag)
+    tags = Verb(calls.versions.tags)
+    stage = Verb(calls.versions.stage)
+    stages = Verb(calls.versions.stages)
+    promote = Verb(calls.versions.promote)
+    discard = Verb(calls.versions.discard)
+
+    constrain = Verb(calls.constraints.constrain)
+    unconstrain = Verb(calls.constraints.unconstrain)
+    check = Verb(calls.constraints.check)
+    quarantine = Verb(calls.constraints.quarantine)
+    clear_quarantine = Verb(calls.constraints.clear_quarantine)
+
+    profile = Verb(calls.catalogue.profile)
+    drift = Verb(calls.catalogue.drift)
+    lineage = Verb(calls.catalogue.lineage)
+    openlineage = Verb(calls.catalogue.openlineage)
+    search = Verb(calls.catalogue.search)
+
+    derive = Verb(calls.derived.derive)
+    refresh = Verb(calls.derived.refresh)
+    derived = Verb(calls.derived.derived)
+    register = Verb(calls.derived.register)
+    registered = Verb(calls.derived.registered)
+    unregister = Verb(calls.derived.unregister)
+    prove = Verb(calls.derived.prove)
 
     get_historical_features = Verb(calls.training.get_historical_features)
     check_leakage = Verb(calls.training.check_leakage)
@@ -82,6 +117,7 @@ class Reach(TypedDict, total=False):
     connect_timeout_s: float
     read_timeout_s: float
     retries: int
+    answer_bytes: int
     connections: int
     ca_file: str | None
     proxy: str | None
@@ -99,9 +135,9 @@ class FeatureStoreClient(Verbs, Now):
     key : str, optional
         API key; `TIFFIN_API_KEY` if left out. It is sent to this server alone, and shown nowhere.
     **reach : object
-        `timeout_s`, `connect_timeout_s`, `read_timeout_s`, `retries`, `connections`, `ca_file` and `proxy`:
-        `ClientOptions` says what they mean. Without `proxy`, the one that the environment names is used, unless the
-        server is on this machine.
+        `timeout_s`, `connect_timeout_s`, `read_timeout_s`, `retries`, `answer_bytes`, `connections`, `ca_file` and
+        `proxy`: `ClientOptions` says what they mean. Without `proxy`, the one that the environment names is used,
+        unless the server is on this machine.
 
     Raises
     ------

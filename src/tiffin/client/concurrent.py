@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 from tiffin.client.attempts import Attempts
 from tiffin.client.call import Call
 from tiffin.client.connection import Connection
-from tiffin.client.exchange import Answer, Broken, Outcome, Request, route, settle, written
+from tiffin.client.exchange import Answer, Broken, Outcome, Request, broken_off, route, settle, written
 from tiffin.client.options import ClientOptions
 from tiffin.client.route import Route
 from tiffin.frames import FeatureFrame
@@ -119,7 +119,7 @@ class ConcurrentTransport:
         try:
             answer = await connection.exchange(request, attempts.left_s())
         except OSError as error:
-            return Broken(str(error), was_sent=True, was_slow=isinstance(error, TimeoutError))
+            return broken_off(error)
         pool.keep(connection)
         return answer
 
@@ -129,7 +129,7 @@ class ConcurrentTransport:
         tls: dict[str, Any] = {} if way.tunnel or not way.tls else {"ssl": way.tls, "server_hostname": way.tls_name}
         async with asyncio.timeout(patience_s):
             _, connection = await loop.create_connection(
-                lambda: Connection(loop, self.options.read_timeout_s), way.host, way.port, **tls
+                lambda: Connection(loop, self.options), way.host, way.port, **tls
             )
             if way.tunnel:
                 await _lead_through(connection, way, way.tunnel, patience_s)

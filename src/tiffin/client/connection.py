@@ -8,6 +8,7 @@ import select
 from typing import cast
 
 from tiffin.client.exchange import Answer, Request
+from tiffin.client.options import ClientOptions
 from tiffin.client.reader import AnswerReader
 from tiffin.client.route import Route
 
@@ -27,16 +28,17 @@ class Connection(asyncio.Protocol):
     ----------
     loop : asyncio.AbstractEventLoop
         The one that runs.
-    read_timeout_s : float
-        Seconds in which nothing comes.
+    options : ClientOptions
+        How much patience there is, and how long an answer may be.
     """
 
     _transport: asyncio.Transport
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, read_timeout_s: float) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, options: ClientOptions) -> None:
         self._is_open = True
         self._loop = loop
-        self._read_timeout_s = read_timeout_s
+        self._read_timeout_s = options.read_timeout_s
+        self._answer_bytes = options.answer_bytes
         self._reader: AnswerReader | None = None
         self._over: asyncio.Future[OSError | None] = loop.create_future()
         self._ends = self._heard = math.inf
@@ -66,7 +68,7 @@ class Connection(asyncio.Protocol):
         OSError
             The connection broke, what came is no answer, or time ran out.
         """
-        reader = self._reader = AnswerReader(is_tunnel=is_tunnel)
+        reader = self._reader = AnswerReader(self._answer_bytes, is_tunnel=is_tunnel)
         over = self._over = self._loop.create_future()
         now = self._loop.time()
         self._ends, self._heard = now + left_s, math.inf

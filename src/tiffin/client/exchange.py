@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from functools import cache
 from importlib.util import find_spec
@@ -12,16 +13,22 @@ import msgspec
 from tiffin.client.call import Call, not_as_expected
 from tiffin.client.options import ClientOptions
 from tiffin.client.route import Route
-from tiffin.errors import OutcomeUnknown, TiffinError, TimedOut, Unreachable
+from tiffin.errors import OutcomeUnknown, TiffinError, TimedOut, TooLarge, Unreachable
+from tiffin.features import callers_level
 from tiffin.frames import FeatureFrame
 from tiffin.wire import Problem, to_error, to_stream
-from tiffin.wire.media import ARROW, JSON, PROBLEM
+from tiffin.wire.media import ARROW, JSON, PROBLEM, WARNINGS
+from tiffin.wire.warned import read_warnings
 
 T = TypeVar("T")
 
 _WORTH_COMPRESSING_BYTES = 64 << 10
 _WORTH_COMPRESSING_LOCALLY_BYTES = 32 << 20
 """On one machine compressing takes longer than sending; but servers take no more than so many bytes as sent."""
+_MOST_PROBLEM_BYTES = 1 << 20
+_SLICE_BYTES = 1 << 12
+"""Bytes that are decompressed in one go, which cannot be told to stop: four of them may stand for 128 KiB."""
+_LESS = "ask for less at once, or let the client take more (answer_bytes)"
 
 
 class Request(NamedTuple):
@@ -48,6 +55,12 @@ class Broken(NamedTuple):
     """Whether the server may have got the request."""
     was_slow: bool = False
     """Whether time ran out."""
+    was_overlong: bool = False
+    """Whether an answer came that is longer than may be, as the next one will be."""
+
+
+class Overlong(ConnectionError):
+    """An answer is longer than the client takes."""
 
 
 Outcome = Answer | Broken
@@ -88,6 +101,13 @@ def written(call: Call[T], options: ClientOptions, way: Route) -> Request:
     return Request(f"{said}Content-Length: {len(body)}\r\n\r\n".encode("ascii"), body)
 
 
+def broken_off(error: OSError) -> Broken:
+    """Say of an attempt at which something was sent why no answer came of it."""
+    return Broken(
+        str(error), was_sent=True, was_slow=isinstance(error, TimeoutError), was_overlong=isinstance(error, Overlong)
+    )
+
+
 def settle(call: Call[T], outcome: Outcome, options: ClientOptions) -> T:
     """Make the result of a call of what became of its last attempt.
 
@@ -103,11 +123,15 @@ def settle(call: Call[T], outcome: Outcome, options: ClientOptions) -> T:
         The answer is not what a server of this version sends.
     TimedOut
         Time ran out.
+    TooLarge
+        The answer is longer than the client takes.
     """
     if isinstance(outcome, Broken):
         raise _no_answer(call, outcome, options)
     if 200 <= outcome.status < 300:
-        return call.decode(_plain(outcome))
+        for kind, text in read_warnings(outcome.headers.get(WARNINGS.lower(), "")):
+            warnings.warn(text, kind, stacklevel=callers_level())
+        return call.decode(_plain(outcome, options.answer_bytes))
     raise problem(outcome) or _no_tiffin(call, outcome, options)
 
 
@@ -116,8 +140,8 @@ def problem(answer: Answer) -> TiffinError | None:
     if answer.headers.get("content-type", "").partition(";")[0] != PROBLEM:
         return None
     try:
-        return to_error(msgspec.json.decode(_plain(answer), type=Problem))
-    except msgspec.MsgspecError:
+        return to_error(msgspec.json.decode(_plain(answer, _MOST_PROBLEM_BYTES), type=Problem))
+    except (msgspec.MsgspecError, ValueError, RecursionError, TooLarge):
         return None
 
 
@@ -132,6 +156,8 @@ def _no_answer(call: Call[T], broken: Broken, options: ClientOptions) -> TiffinE
         return OutcomeUnknown(
             f"the connection broke during {where}: {broken.why}", hint="look at the store before repeating it"
         )
+    if broken.was_overlong:
+        return TooLarge(f"{broken.why}: {where}", hint=_LESS)
     return Unreachable(
         f"the server cannot be reached: {where}: {broken.why}",
         hint="check the address, and that the server runs: `tiffin serve`",
@@ -163,16 +189,23 @@ def _compressed(body: bytes) -> bytes:
     return zstandard.ZstdCompressor(level=1).compress(body)
 
 
-def _plain(answer: Answer) -> bytes:
+def _plain(answer: Answer, most: int) -> bytes:
     if answer.headers.get("content-encoding", "") != "zstd":
         return answer.body
     import zstandard  # noqa: PLC0415 - servers on other machines only
 
     stream = zstandard.ZstdDecompressor().decompressobj()
+    body, pieces, size = memoryview(answer.body), [], 0
     try:
-        plain = stream.decompress(answer.body)
+        for start in range(0, len(body), _SLICE_BYTES):
+            pieces.append(piece := stream.decompress(body[start : start + _SLICE_BYTES]))
+            size += len(piece)
+            if size > most:
+                raise TooLarge(f"the answer has more than {most:,} bytes inside", hint=_LESS)
+            if stream.eof:
+                break
     except zstandard.ZstdError as error:
         raise not_as_expected(error) from error
     if not stream.eof:
         raise not_as_expected("it ends too early")
-    return plain
+    return b"".join(pieces)

@@ -36,6 +36,8 @@ class ClientOptions:
     """Seconds in which nothing comes: a little longer than a server thinks about an answer at most."""
     retries: int = 4
     """How often what is safe to repeat is repeated."""
+    answer_bytes: int = 4 << 30
+    """Bytes of one answer, as sent and with its compression undone: a broken server must not fill the memory."""
     connections: int = 64
     """Connections that are kept open; on an event loop there are no more, and calls wait for their turn."""
     ca_file: str | None = None
@@ -45,7 +47,8 @@ class ClientOptions:
 
     def __post_init__(self) -> None:
         _check_url(self.url)
-        if self.proxy is not None and not self.proxy.startswith("http://"):
+        if self.proxy is not None and not _is_proxy(self.proxy):
+            # Without it: it may hold a password.
             raise InvalidInputError(
                 "the proxy is none of HTTP", hint="write its address like http://proxy.example:3128"
             )
@@ -53,7 +56,7 @@ class ClientOptions:
             value = getattr(self, name)
             if not isinstance(value, int | float) or not 0 < value < math.inf:
                 raise InvalidInputError(f"{name} is {value!r}", hint="give a number of seconds above zero")
-        for name, least, most in (("retries", 0, 100), ("connections", 1, 100_000)):
+        for name, least, most in (("retries", 0, 100), ("connections", 1, 100_000), ("answer_bytes", 1, 1 << 50)):
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
                 raise InvalidInputError(f"{name} is {value!r}", hint=f"give a whole number from {least} to {most:,}")
@@ -67,6 +70,18 @@ class ClientOptions:
     def is_local(self) -> bool:
         """Whether the server is on this machine: then it costs more to compress a body than to send it."""
         return _is_loopback(urlsplit(self.url).hostname or "")
+
+
+def _is_proxy(address: object) -> bool:
+    if not (isinstance(address, str) and address.isprintable() and " " not in address):
+        return False
+    try:
+        parts = urlsplit(address)
+        return (
+            parts.scheme == "http" and bool(parts.hostname) and parts.port != 0 and not (parts.query or parts.fragment)
+        )
+    except ValueError:
+        return False
 
 
 def proxy_for(url: str, environ: Mapping[str, str]) -> str | None:

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, TypeVar
 
 from tiffin.client.attempts import Attempts
 from tiffin.client.call import Call
-from tiffin.client.exchange import Answer, Broken, Outcome, Request, route, settle, written
+from tiffin.client.exchange import Answer, Broken, Outcome, Request, broken_off, route, settle, written
 from tiffin.client.options import ClientOptions
 from tiffin.client.reader import AnswerReader
 
@@ -50,8 +50,7 @@ class PooledTransport:
     def __init__(self, options: ClientOptions) -> None:
         self.options = options
         self._route = route(options)
-        self._idle: tuple[int, _Pool] = (os.getpid(), deque())
-        weakref.finalize(self, _close_all, self._idle[1])
+        self._idle = self._begun()
 
     def send(self, call: Call[T]) -> T:
         """Send a call, as often as it takes and may be; `settle` says what it gives and raises."""
@@ -82,14 +81,14 @@ class PooledTransport:
             return self._exchange(connection, request, attempts, pool)
         except OSError as error:
             connection.socket.close()
-            return Broken(str(error), was_sent=True, was_slow=isinstance(error, TimeoutError))
+            return broken_off(error)
         except BaseException:
             # What is left of the answer must not be taken for the beginning of the next.
             connection.socket.close()
             raise
 
     def _exchange(self, connection: _Connection, request: Request, attempts: Attempts, pool: _Pool) -> Answer:
-        at, reader = connection.socket, AnswerReader()
+        at, reader = connection.socket, AnswerReader(self.options.answer_bytes)
         at.settimeout(attempts.left_s())
         try:
             _send(at, request)
@@ -97,8 +96,7 @@ class PooledTransport:
             # It may have answered before it had read all, and closed: that what is sent is too large, for example.
             if not connection.is_readable():
                 raise
-        at.settimeout(min(self.options.read_timeout_s, attempts.left_s()))
-        answer = _hear(at, reader, attempts)
+        answer = _hear(at, reader, self.options.read_timeout_s, attempts)
         if reader.keeps_open and len(pool) < self.options.connections:
             pool.append(connection)
         else:
@@ -113,7 +111,8 @@ class PooledTransport:
             made.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             if way.tunnel is not None:
                 made.sendall(way.tunnel)
-                way.check_tunnel(_hear(made, AnswerReader(is_tunnel=True), attempts).status)
+                reader = AnswerReader(self.options.answer_bytes, is_tunnel=True)
+                way.check_tunnel(_hear(made, reader, patience_s, attempts).status)
             if way.tls is not None:
                 made = way.tls.wrap_socket(made, server_hostname=way.tls_name)
         except BaseException:
@@ -129,8 +128,14 @@ class PooledTransport:
             # Of a child of a fork: it must not write into the connections of its parent. Closing them here leaves
             # them open there.
             _close_all(pool)
-            self._idle = (os.getpid(), deque())
+            self._idle = self._begun()
         return self._idle[1]
+
+    def _begun(self) -> tuple[int, _Pool]:
+        """Begin with no connections; those to come are closed when this is forgotten."""
+        pool: _Pool = deque()
+        weakref.finalize(self, _close_all, pool)
+        return os.getpid(), pool
 
 
 def _send(at: socket.socket, request: Request) -> None:
@@ -141,11 +146,14 @@ def _send(at: socket.socket, request: Request) -> None:
         at.sendall(request.body)
 
 
-def _hear(at: socket.socket, reader: AnswerReader, attempts: Attempts) -> Answer:
+def _hear(at: socket.socket, reader: AnswerReader, patience_s: float, attempts: Attempts) -> Answer:
     """Read an answer as it comes, no longer than there is time."""
-    while not reader.feed(at.recv(_PIECE_BYTES)):
+    is_whole = False
+    while not is_whole:
         if attempts.is_over:
             raise TimeoutError("the answer did not end in time")
+        at.settimeout(min(patience_s, attempts.left_s()))
+        is_whole = reader.feed(at.recv(_PIECE_BYTES))
     return reader.answer()
 
 

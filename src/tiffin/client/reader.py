@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import httptools
 
-from tiffin.client.exchange import Answer
+from tiffin.client.exchange import Answer, Overlong
 
 _MOST_HEAD_BYTES = 64 << 10
 
@@ -16,15 +16,18 @@ class AnswerReader:
 
     Parameters
     ----------
+    most_bytes : int
+        How long it may be, headers and all.
     is_tunnel : bool
         Whether the question is one for a tunnel: then the answer that it stands has no body, and what follows is
         the tunnel's.
     """
 
-    def __init__(self, *, is_tunnel: bool = False) -> None:
+    def __init__(self, most_bytes: int, *, is_tunnel: bool = False) -> None:
         self.is_whole = False
         self.keeps_open = False
         """Whether the connection can carry another question."""
+        self._most_bytes = most_bytes
         self._is_tunnel = is_tunnel
         self._is_final = False
         self._seen = 0
@@ -44,7 +47,7 @@ class AnswerReader:
         Raises
         ------
         ConnectionError
-            What came is no answer, or ends too early.
+            What came is no answer, ends too early, or is too long.
         """
         if not data:
             self._end()
@@ -55,10 +58,11 @@ class AnswerReader:
             self.keeps_open = False
             if not self.is_whole:
                 raise ConnectionError(f"what came is no answer: {error}") from error
-        if not self._is_final:
-            self._seen += len(data)
-            if self._seen > _MOST_HEAD_BYTES:
-                raise ConnectionError(f"what came has more than {_MOST_HEAD_BYTES:,} bytes of headers")
+        self._seen += len(data)
+        if self._seen > self._most_bytes:
+            raise Overlong(f"the answer has more than {self._most_bytes:,} bytes")
+        if not self._is_final and self._seen > _MOST_HEAD_BYTES:
+            raise ConnectionError(f"what came has more than {_MOST_HEAD_BYTES:,} bytes of headers")
         return self.is_whole
 
     def answer(self) -> Answer:

@@ -25,7 +25,8 @@ from tiffin.server.online.direct import Shortcut
 from tiffin.server.problems import Problems, invalid_parameter, unknown_route
 from tiffin.server.routes import ROUTERS
 from tiffin.server.routes.feast import FEAST
-from tiffin.server.routes.online import OWN
+from tiffin.server.routes.online import OWN, OWN_IN_WORDS
+from tiffin.server.warned import Warned
 from tiffin.version import __version__
 
 if TYPE_CHECKING:
@@ -60,6 +61,7 @@ def create_app(store: FeatureStore, options: ServerOptions) -> ASGIApp:
     journal = journal_of(options, store.path)
     at_once: list[Route] = [
         Glance("/online", OWN, store, options.limits),
+        Glance("/online", OWN_IN_WORDS, store, options.limits, "?nan=text"),
         Glance("/get-online-features", FEAST, store, options.limits),
     ]
     return Guard(
@@ -75,7 +77,7 @@ def routed(store: FeatureStore, options: ServerOptions) -> FastAPI:
         docs_url=None,
         redoc_url=None,
         openapi_url=None,
-        middleware=[Middleware(Problems)],
+        middleware=[Middleware(Problems), Middleware(Warned)],
         exception_handlers={HTTPException: unknown_route, RequestValidationError: invalid_parameter},
     )
     # Starlette's own state takes a detour to everything in it, which an online read would feel.

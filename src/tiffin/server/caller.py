@@ -36,7 +36,7 @@ class Caller(msgspec.Struct, kw_only=True):
     scopes: tuple[Scope, ...] = ()
     groups: tuple[str, ...] = ()
     asked: Scope | None = None
-    """The last scope that was required of them, for the audit log."""
+    """The greatest scope that was required of them, for the audit log."""
     tables: list[str] = []
     """Tables that it was required for, at most 20."""
 
@@ -78,7 +78,8 @@ class Caller(msgspec.Struct, kw_only=True):
         Forbidden
             Their key does not cover it.
         """
-        self.asked = scope
+        if self.asked is None or _RANKS[scope] > _RANKS[self.asked]:
+            self.asked = scope
         if not self.scopes:
             raise Unauthenticated("this server asks for an API key", hint=KEY_HINT)
         if not self.may(scope):

@@ -29,6 +29,7 @@ from tiffin.files import LOCAL, contained, make_folders, remove_tree
 from tiffin.server.edge.logs import JsonFormatter
 from tiffin.server.options import Limits, ServerOptions
 from tiffin.server.supervisor import Supervisor
+from tiffin.server.warned import hear_warnings
 from tiffin.store import FeatureStore
 
 if TYPE_CHECKING:
@@ -73,7 +74,7 @@ def serve(
         The store, its keys or a log cannot be opened.
     """
     options = options or ServerOptions()
-    store = FeatureStore(folder)
+    store = FeatureStore(folder, record_code=False)
     _check_access(store.path, options)
     _check_tls(options)
     _raise_file_limit()
@@ -91,7 +92,7 @@ def worker_app() -> ASGIApp:
     """Make the app of a worker process, as its supervisor's environment says."""
     try:
         options = msgspec.json.decode(os.environ[_OPTIONS_VARIABLE], type=ServerOptions)
-        store = FeatureStore(os.environ[_STORE_VARIABLE])
+        store = FeatureStore(os.environ[_STORE_VARIABLE], record_code=False)
         app = _app(store, options)
     except TiffinError:
         log_failures()
@@ -186,6 +187,7 @@ def _app(store: FeatureStore, options: ServerOptions) -> ASGIApp:
 
     _Loop.handshake_s = options.limits.head_s
     app = create_app(store, options)
+    hear_warnings()
     _settle()
     return app
 

@@ -63,6 +63,9 @@ _STATUSES: dict[type[TiffinError], int] = {
     errors.UnavailableError: 501,
 }
 
+_LONGEST_TOLD = 10_000
+"""Characters of what is told of broken constraints."""
+
 # What a disk or an index says names its files and its machine: that is for the log. Callers are told by these.
 _TOLD: dict[type[StorageError], tuple[str, str]] = {
     errors.CorruptData: (
@@ -112,8 +115,11 @@ def public(error: TiffinError) -> TiffinError:
     -------
     TiffinError
         The same, unless it is the storage's: then one of its class with a fixed text. Of a message of several lines,
-        the first: a library below says there what is wrong, and then how it came about it.
+        the first: a library below says there what is wrong, and then how it came about it. What constraints are broken
+        stands in the lines that follow, which we wrote.
     """
+    if isinstance(error, errors.ConstraintViolated) and len(error.message) <= _LONGEST_TOLD:
+        return error
     if not isinstance(error, StorageError):
         first, _, more = error.message.partition("\n")
         return type(error)(first, hint=error.hint, **error.context) if more else error

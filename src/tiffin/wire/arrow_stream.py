@@ -138,6 +138,8 @@ def from_stream(data: bytes | memoryview, bounds: Bounds | None = None) -> Recei
 
 def _batches(reader: pa.RecordBatchStreamReader, bounds: Bounds | None) -> tuple[list[pa.RecordBatch], pa.Schema]:
     batches, rows, size_bytes = [], 0, 0
+    if bounds:
+        bounds.check_columns(len(reader.schema))
     for batch in reader:
         # Before anything looks into it: what is not valid can lead outside of its memory.
         batch.validate(full=True)

@@ -21,10 +21,27 @@ class Bounds(msgspec.Struct, frozen=True, kw_only=True):
         Most rows.
     size_bytes : int
         Most bytes of all values together, each counted as often as it stands in the frame.
+    columns : int
+        Most columns.
     """
 
     rows: int = 10_000_000
     size_bytes: int = 1 << 30
+    columns: int = 100_000
+
+    def check_columns(self, columns: int) -> None:
+        """Refuse more columns than may come.
+
+        Raises
+        ------
+        LimitError
+            There are more.
+        """
+        if columns > self.columns:
+            raise LimitError(
+                f"the body has {columns:,} columns or more; {self.columns:,} may come at once",
+                hint="send it in several parts, or keep them in several tables",
+            )
 
     def check_rows(self, rows: int) -> None:
         """Refuse more rows than may come.

@@ -65,6 +65,7 @@ def from_parquet(data: bytes | memoryview, bounds: Bounds) -> FeatureFrame:
 
     with reading("Parquet file"):
         opened = pq.ParquetFile(pa.BufferReader(data))
+        bounds.check_columns(opened.metadata.num_columns)
         bounds.check_rows(opened.metadata.num_rows)
         # As dictionaries, so that a value which stands in very many places is held once until it is counted.
         counted = _bounded(pq.ParquetFile(pa.BufferReader(data), read_dictionary=_texts(opened)), bounds)
@@ -153,6 +154,8 @@ def from_csv(data: bytes | memoryview, bounds: Bounds) -> FeatureFrame:
     LimitError
         It holds more than it may.
     """
+    # Commas inside of names count too; it takes long to find out that there are as many columns.
+    bounds.check_columns(1 + bytes(data).partition(b"\n")[0].count(b","))
     try:
         frame = pl.read_csv(bytes(data), infer_schema=False, truncate_ragged_lines=False)
     except pl.exceptions.PolarsError as error:

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
+from typing import Any
 
 import msgspec
 
-from tiffin.errors import TiffinError
+from tiffin.errors import ConstraintViolated, TiffinError
+
+_CONTEXT = ("table", "violations")
+_MOST_TOLD = 20
+_LONGEST = 200
+"""Characters of a text among what programs are told."""
 
 
 class Problem(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -28,6 +35,8 @@ class Problem(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         What to do about it.
     request_id : str
         Names the request in the server's logs.
+    context : dict
+        What programs are told besides: of a broken constraint the `violations`, each with some of the caller's rows.
     """
 
     type: str = "about:blank"
@@ -37,6 +46,7 @@ class Problem(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     code: str = ""
     hint: str = ""
     request_id: str = ""
+    context: dict[str, Any] = {}
 
 
 def problem_of(error: TiffinError, status: int, request_id: str = "") -> Problem:
@@ -60,7 +70,21 @@ def problem_of(error: TiffinError, status: int, request_id: str = "") -> Problem
         code=error.code,
         hint=error.hint,
         request_id=request_id,
+        context=_told(error) if isinstance(error, ConstraintViolated) else {},
     )
+
+
+def _told(error: ConstraintViolated) -> dict[str, Any]:
+    """Take the first violations, with long texts cut off: an answer that tells of an error is short."""
+    return {name: _short(error.context[name]) for name in _CONTEXT if name in error.context}
+
+
+def _short(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _short(one) for name, one in itertools.islice(value.items(), _MOST_TOLD)}
+    if isinstance(value, list | tuple):
+        return [_short(one) for one in value[:_MOST_TOLD]]
+    return f"{value[: _LONGEST - 1]}…" if isinstance(value, str) and len(value) > _LONGEST else value
 
 
 def to_error(problem: Problem) -> TiffinError:
@@ -73,7 +97,8 @@ def to_error(problem: Problem) -> TiffinError:
     """
     kind = next((kind for kind in _kinds(TiffinError) if kind.code == problem.code), TiffinError)
     message = problem.detail or problem.title
-    return kind(message, hint=problem.hint, status=problem.status, request_id=problem.request_id)
+    about = {name: problem.context[name] for name in _CONTEXT if name in problem.context}
+    return kind(message, hint=problem.hint, status=problem.status, request_id=problem.request_id, **about)
 
 
 def _kinds(base: type[TiffinError]) -> Iterator[type[TiffinError]]:

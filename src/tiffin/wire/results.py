@@ -45,7 +45,7 @@ def decode(data: bytes, as_type: type[T]) -> T:
     """
     try:
         return msgspec.json.decode(data, type=as_type, dec_hook=_lock)
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, ValueError, RecursionError) as error:
         raise StorageError(
             f"the answer is not what was expected: {error}",
             hint="check that a Tiffin server of this version listens there",

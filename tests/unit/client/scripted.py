@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import ssl
+import subprocess
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import NamedTuple
 
 
@@ -43,7 +45,7 @@ def says(status: int, body: object = None, **headers: str) -> Answer:
 def problem(status: int, code: str, **headers: str) -> Answer:
     """Answer with an error of Tiffin's."""
     body = {"title": "t", "status": status, "detail": "what", "code": code, "hint": "do"}
-    return says(status, body, content_type="application/problem+json", **headers)
+    return says(status, body, **{"content_type": "application/problem+json", **headers})
 
 
 def breaks_off(handler: BaseHTTPRequestHandler) -> None:
@@ -58,6 +60,17 @@ def half(handler: BaseHTTPRequestHandler) -> None:
     handler.end_headers()
     handler.wfile.write(b"[")
     handler.close_connection = True
+
+
+def certified(folder: Path) -> tuple[ssl.SSLContext, str]:
+    """Make a certificate of 127.0.0.1; return what a server needs, and the file that clients need."""
+    certificate, key = str(folder / "certificate.pem"), str(folder / "key.pem")
+    about = ["-days", "1", "-subj", "/CN=tiffin", "-addext", "subjectAltName=IP:127.0.0.1"]
+    made = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-keyout", key, "-out", certificate]
+    subprocess.run(["openssl", "req", "-x509", *made, *about], check=True, capture_output=True, timeout=30)
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    tls.load_cert_chain(certificate, key)
+    return tls, certificate
 
 
 class Scripted:

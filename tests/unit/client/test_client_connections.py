@@ -157,8 +157,37 @@ def test_what_is_no_answer_is_not_taken_for_one(opened, server, answer, caplog):
     assert caplog.text == ""
 
 
+@pytest.mark.parametrize("kind", ["length", "close", "chunks", "extension", "trailers"])
+def test_an_answer_that_is_too_large_is_not_taken(opened, server, kind):
+    """Without a bound a server that is broken fills the memory of its clients."""
+    chunked = OK + b"Transfer-Encoding: chunked\r\n\r\n"
+    begins = {
+        "length": OK + b"Content-Length: 9999999999\r\n\r\n", "close": OK + b"\r\n", "chunks": chunked,
+        "extension": chunked + b"1;", "trailers": chunked + b"0\r\nX: ",
+    }  # fmt: skip
+    piece = b"400\r\n" + b"x" * 1024 + b"\r\n" if kind == "chunks" else b"x" * 1024
+    sent = []
+
+    def goes_on(handler: BaseHTTPRequestHandler) -> None:
+        handler.wfile.write(begins[kind])
+        sent.append(0)
+        while sent[-1] < 1 << 26:
+            handler.wfile.write(piece * 64)
+            sent[-1] += 1 << 16
+
+    server.script = [goes_on]
+    with opened(answer_bytes=1 << 18) as client:
+        with pytest.raises(errors.TooLarge, match="262,144 bytes") as caught:
+            client.tables()
+        assert "answer_bytes" in str(caught.value.hint)
+        with pytest.raises(errors.OutcomeUnknown, match="262,144 bytes"):
+            client.drop("g/t")
+    assert len(server.asked) == 2
+    assert max(sent) < 1 << 26
+
+
 def test_headers_come_to_an_end_however_slowly_they_come():
-    reader = AnswerReader()
+    reader = AnswerReader(1 << 30)
     assert not reader.feed(OK)
     line = b"X: " + b"x" * 1000 + b"\r\n"
     with pytest.raises(ConnectionError, match="headers"):
@@ -380,6 +409,19 @@ def test_a_slow_answer_is_waited_for_while_it_comes(opened, server):
     server.script = [slow]
     with opened(read_timeout_s=0.15, retries=0) as client:
         assert client.tables() == []
+
+
+def test_an_answer_that_stands_still_ends_with_the_call(opened, server):
+    def stands_still(handler: BaseHTTPRequestHandler) -> None:
+        server.over.wait(0.5)
+        handler.wfile.write(OK)
+        server.over.wait(10)
+
+    server.script = [stands_still]
+    began = time.monotonic()
+    with opened(timeout_s=0.6, read_timeout_s=0.55) as client, pytest.raises(errors.TimedOut):
+        client.tables()
+    assert time.monotonic() - began < 0.95
 
 
 def test_time_is_counted_anew_for_each_answer(opened, server):

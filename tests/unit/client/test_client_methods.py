@@ -15,10 +15,8 @@ from tiffin.errors import InvalidInputError
 from tiffin.store import FeatureStore
 
 CLIENTS = [tiffin.FeatureStoreClient, tiffin.AsyncFeatureStoreClient]
-AT_HOME = {"cache_stats", "files", "glance", "init", "plans", "snapshot", "start_api_server", "tables_of"}
+AT_HOME = {"cache_stats", "files", "glance", "init", "plans", "recall", "snapshot", "start_api_server", "tables_of"}
 """About the folder and the process, which are the server's."""
-NOT_YET: set[str] = set()
-"""New, and not offered over HTTP yet."""
 ONLY_HERE = {"get_feature", "save_feature", "get_batch_features", "get_feature_info"}
 """The guides'."""
 LOCAL_PARAMETERS = {"once", "progress", "server", "use_cache"}
@@ -36,11 +34,11 @@ def parameters(kind: type, name: str) -> list[tuple]:
 
 @pytest.mark.parametrize("client", CLIENTS)
 def test_a_client_has_the_methods_of_a_store(client):
-    assert methods(client) - ONLY_HERE == methods(FeatureStore) - AT_HOME - NOT_YET
+    assert methods(client) - ONLY_HERE == methods(FeatureStore) - AT_HOME
 
 
 @pytest.mark.parametrize("client", CLIENTS)
-@pytest.mark.parametrize("name", sorted(methods(FeatureStore) - AT_HOME - NOT_YET))
+@pytest.mark.parametrize("name", sorted(methods(FeatureStore) - AT_HOME))
 def test_parameters_and_defaults_are_those_of_the_store(client, name):
     assert parameters(client, name) == parameters(FeatureStore, name)
 
@@ -79,6 +77,7 @@ def test_clients_say_where_the_server_is_and_nothing_else():
         "http://a:b@c",
         "http://a/?x=1",
         "http://a:99999",
+        "http://a..b",
         "file:///etc",
         7,
         None,
@@ -99,7 +98,25 @@ def test_a_key_that_is_none_is_not_shown(key):
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"timeout_s": 0}, {"read_timeout_s": float("nan")}, {"retries": -1}, {"retries": 1.5}]
+    "proxy",
+    ["p:3128", "https://p", "http://", "http://u:secret@p:99999", "http://[::1", "http://p secret:1", "http://p/?x"],
+)
+def test_proxies_are_checked_and_not_shown(proxy):
+    with pytest.raises(InvalidInputError, match="proxy") as caught:
+        tiffin.connect("http://store.example", proxy=proxy)
+    assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"answer_bytes": 0},
+        {"timeout_s": 0},
+        {"read_timeout_s": float("nan")},
+        {"retries": -1},
+        {"retries": 1.5},
+        {"connections": 0},
+    ],
 )
 def test_numbers_are_checked(wrong):
     (name,) = wrong
@@ -148,7 +165,7 @@ def test_a_client_can_be_sent_to_another_process(kind):
 
 
 def test_making_a_client_needs_no_http_library():
-    heavy = {"aiohttp", "pandas", "pyarrow", "tiffin.server", "tiffin.store", "urllib3", "zstandard"}
+    heavy = {"pandas", "pyarrow", "tiffin.server", "tiffin.store", "urllib3", "zstandard"}
     code = f"import sys, tiffin; tiffin.connect(); assert not {heavy} & set(sys.modules)"
     source = Path(__file__).parents[3] / "src"
     subprocess.run([sys.executable, "-c", code], check=True, env={"PYTHONPATH": str(source)}, timeout=60)

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import datetime as dt
+import json
 import logging
 import multiprocessing
-import os
 import re
-import ssl
-import subprocess
-import sys
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -28,7 +26,8 @@ from tiffin.client.exchange import Answer, Broken
 from tiffin.client.options import ClientOptions
 from tiffin.frames import FeatureFrame
 from tiffin.wire import from_stream, to_stream
-from unit.client.scripted import Scripted, breaks_off, half, problem, says, scripted
+from tiffin.wire.media import ARROW, JSON
+from unit.client.scripted import Scripted, breaks_off, certified, half, problem, says, scripted
 
 COMMIT = {"table": "g/t", "version": 3, "timestamp": "2024-01-01T00:00:00Z", "operation": "append"}
 ROWS = [{"x": 1}]
@@ -77,6 +76,22 @@ def test_a_save_is_one_request_with_a_name(ask, server):
     assert from_stream(asked.body).frame.to_polars().to_dicts() == ROWS
 
 
+def test_requests_say_what_they_are_and_what_is_wanted(ask, server):
+    frame = b"".join(to_stream(FeatureFrame(pl.DataFrame({"x": [1]}))))
+    server.script = [says(200, {}), says(200, frame), says(200, [])]
+    ask("get_batch_features", ["t"], [7])
+    ask("read", "g/t")
+    ask("tables")
+    question, read, listing = server.asked
+    assert (question.method, question.headers["content-type"], question.headers["accept"]) == ("POST", JSON, JSON)
+    assert json.loads(question.body) == {"feature_names": ["t"], "entity_ids": [7], "timestamp": None}
+    assert read.headers["accept"] == ARROW
+    assert (listing.method, listing.headers["accept"], listing.body) == ("GET", JSON, b"")
+    assert not {"content-type", "content-length"} & set(listing.headers)
+    assert listing.headers["host"] == server.url.removeprefix("http://")
+    assert listing.headers["user-agent"].startswith("tiffin/")
+
+
 def test_the_key_goes_to_the_server_alone(ask, server, caplog):
     caplog.set_level(logging.DEBUG)
     with scripted() as elsewhere:
@@ -99,10 +114,10 @@ def test_requests_go_through_a_proxy(ask, server):
 
 
 def test_a_proxy_is_told_who_asks_and_no_more(ask, server):
-    proxy = server.url.replace("http://", "http://me:p%40ss@")
+    proxy = server.url.replace("http://", "http://m%65:p%40ss@")
     assert ask("tables", url="http://store.example", proxy=proxy, key="tfn_secret") == []
     server.script = [says(403, b"")]
-    with pytest.raises(errors.Unreachable) as caught:
+    with pytest.raises(errors.Unreachable, match="403") as caught:
         ask("tables", url="https://store.example", proxy=proxy, key="tfn_secret", retries=0)
     plain, tunnel = server.asked
     assert plain.headers["proxy-authorization"] == tunnel.headers["proxy-authorization"] == "Basic bWU6cEBzcw=="
@@ -144,13 +159,19 @@ def test_compressed_answers_are_read(ask, server):
         ask("read", "g/t")
 
 
+def test_a_small_answer_that_is_large_inside_is_not_taken(ask, server):
+    inside = zstandard.compress(b" " * (1 << 24) + b"[]")
+    server.script = [says(200, inside, content_encoding="zstd")]
+    assert ask("tables", answer_bytes=1 << 25) == []
+    with pytest.raises(errors.TooLarge, match="1,000,000 bytes"):
+        ask("tables", answer_bytes=1_000_000)
+    server.script = [says(404, inside, content_type="application/problem+json", content_encoding="zstd")]
+    with pytest.raises(errors.Unreachable, match="HTTP 404"):
+        ask("tables")
+
+
 def test_a_server_proves_who_it_is(ask, tmp_path):
-    certificate, key = str(tmp_path / "certificate.pem"), str(tmp_path / "key.pem")
-    about = ["-days", "1", "-subj", "/CN=tiffin", "-addext", "subjectAltName=IP:127.0.0.1"]
-    made = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-keyout", key, "-out", certificate]
-    subprocess.run(["openssl", "req", "-x509", *made, *about], check=True, capture_output=True, timeout=30)
-    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    tls.load_cert_chain(certificate, key)
+    tls, certificate = certified(tmp_path)
     with scripted(tls) as secure:
         assert ask("tables", url=secure.url, ca_file=certificate) == []
         with pytest.raises(errors.Unreachable, match="certificate"):
@@ -213,26 +234,22 @@ def test_errors_are_not_repeated(ask, server):
         assert len(server.asked) == 1
 
 
-def test_a_refusal_is_heard_while_the_body_is_still_being_sent(server):
-    def refuses(handler: Any) -> None:
-        problem(413, "too_large")(handler)
-        handler.close_connection = True
-
-    server.reads_bodies = False
-    server.script = [refuses]
-    with tiffin.connect(server.url) as client, pytest.raises(errors.TooLarge):
-        client.save("g/t", pl.DataFrame({"x": range(2_000_000)}))
-    assert len(server.asked) == 1
-
-
 def test_the_server_says_how_long_to_wait(ask, server):
     busy = b'{"title": "t", "status": 503, "code": "busy"}'
-    headers = {"Content-Type": "application/problem+json", "Retry-After": "7"}
+    headers = {"content-type": "application/problem+json", "retry-after": "7"}
     assert 7 <= attempts_at(retries=3).pause_s(Answer(503, headers, busy)) < 8
     assert attempts_at(retries=3, timeout_s=5).pause_s(Answer(503, headers, busy)) is None
     server.script = [problem(503, "busy", retry_after="60")]
     with pytest.raises(errors.Busy):
         ask("tables", timeout_s=5)
+
+
+def test_pauses_are_made(ask, server, monkeypatch):
+    monkeypatch.setattr(attempts.random, "uniform", lambda low, high: 0.06)
+    server.script = [breaks_off, breaks_off, says(200, [])]
+    began = time.monotonic()
+    ask("tables")
+    assert time.monotonic() - began >= 0.12
 
 
 def test_retries_come_to_an_end(ask, server):
@@ -246,9 +263,34 @@ def test_retries_come_to_an_end(ask, server):
     assert len(server.asked) == 1
 
 
-def attempts_at(**options: Any) -> attempts.Attempts:
-    call = Call(method="GET", path="/", decode=as_nothing, is_repeatable=True)
+def attempts_at(*, is_repeatable: bool = True, **options: Any) -> attempts.Attempts:
+    call = Call(method="GET", path="/", decode=as_nothing, is_repeatable=is_repeatable)
     return attempts.Attempts(call, ClientOptions(url="http://a", **options))
+
+
+def test_what_was_not_sent_can_be_sent_again():
+    tries = attempts_at(is_repeatable=False)
+    assert tries.pause_s(Broken("why", was_sent=False)) is not None
+    assert tries.pause_s(Broken("why", was_sent=True)) is None
+
+
+def test_what_the_server_says_comes_on_top_of_what_is_drawn(monkeypatch):
+    monkeypatch.setattr(attempts.random, "uniform", lambda low, high: high)
+    busy = b'{"title": "t", "status": 503, "code": "busy"}'
+    headers = {"content-type": "application/problem+json", "retry-after": "7"}
+    assert attempts_at().pause_s(Answer(503, headers, busy)) == pytest.approx(7.1)
+
+
+def test_an_error_is_one_whatever_else_its_type_says(ask, server):
+    server.script = [problem(404, "table_not_found", content_type="application/problem+json; charset=utf-8")]
+    with pytest.raises(errors.TableNotFound):
+        ask("tables")
+
+
+def test_a_little_time_is_left_when_it_is_over():
+    tries = attempts_at(timeout_s=1e-9)
+    assert tries.is_over
+    assert 0 < tries.left_s() < 0.01
 
 
 def test_pauses_double_and_are_drawn_anew(monkeypatch):
@@ -284,6 +326,14 @@ def test_an_answer_that_does_not_come(ask, server):
     assert len(server.asked) == 3
 
 
+def test_a_call_takes_no_longer_than_it_may(ask, server):
+    server.script = [server.hangs]
+    began = time.monotonic()
+    with pytest.raises(errors.TimedOut):
+        ask("tables", timeout_s=0.1)
+    assert time.monotonic() - began < 3
+
+
 def test_an_answer_that_never_ends(ask, server):
     server.script = [server.drips]
     began = time.monotonic()
@@ -296,6 +346,8 @@ def test_what_answers_is_no_tiffin_server(ask, server):
     for answer in (
         says(404, b"<html>", content_type="text/html"),
         says(404, b"{", content_type="application/problem+json"),
+        says(404, b'{"x":' * 100_000, content_type="application/problem+json"),
+        says(404, b'{"title": "\xff"}', content_type="application/problem+json"),
     ):
         server.script = [answer]
         with pytest.raises(errors.Unreachable, match="404"):
@@ -303,10 +355,13 @@ def test_what_answers_is_no_tiffin_server(ask, server):
     frame = b"".join(to_stream(FeatureFrame(pl.DataFrame({"x": range(1000)}))))
     for method, args, body, coding in (
         ("tables", [], b'{"hello": 1}', ""),
+        ("describe", ["g/t"], b'{"x":' * 100_000, ""),
+        ("describe", ["g/t"], b'{"table": "\xff"}', ""),
         ("read", ["g/t"], b"[]", ""),
         ("read", ["g/t"], frame[:-500], ""),
         ("read", ["g/t"], b"no zstd", "zstd"),
         ("read", ["g/t"], zstandard.compress(frame)[:-20], "zstd"),
+        ("tables", [], zstandard.ZstdCompressor(write_checksum=True).compress(b"[]")[:-2], "zstd"),
     ):
         server.script = [says(200, body, content_encoding=coding)]
         with pytest.raises(errors.StorageError, match="not what was expected"):
@@ -318,6 +373,11 @@ def test_what_stands_between_does_not_say_what_became_of_a_write(ask, server):
     with pytest.raises(errors.OutcomeUnknown, match="502"):
         ask("drop", "g/t")
     assert len(server.asked) == 1
+    with pytest.raises(errors.Unreachable, match="502"):
+        ask("tables", retries=0)
+    server.script = [says(404, b"<html>", content_type="text/html")]
+    with pytest.raises(errors.Unreachable, match="404"):
+        ask("drop", "g/t")
 
 
 # Threads, processes, connections
@@ -331,19 +391,6 @@ def test_connections_are_kept(server):
         client.close()
         client.tables()
         assert len({asked.port for asked in server.asked}) == 2
-
-
-def test_an_idle_connection_that_was_closed_is_replaced(server):
-    def closes(handler: Any) -> None:
-        says(200, [])(handler)
-        handler.close_connection = True
-
-    server.script = [closes]
-    with tiffin.connect(server.url) as client:
-        for _ in range(3):
-            client.materialize(from_scratch=True)
-            assert server.closed.acquire(timeout=10)
-    assert len(server.asked) == 3
 
 
 def test_threads_share_a_client(server):
@@ -367,8 +414,8 @@ def test_threads_share_a_client(server):
     assert len({asked.port for asked in server.asked}) <= 9
 
 
-def _use_in_child(client: tiffin.FeatureStoreClient, done: Any) -> None:
-    done.put((os.getpid(), client.tables(), asyncio.run(_use_async(client))))
+def _use_in_child(client: tiffin.FeatureStoreClient, inherited: socket.socket, done: Any) -> None:
+    done.put((client.tables(), asyncio.run(_use_async(client)), inherited.fileno()))
 
 
 async def _use_async(client: tiffin.FeatureStoreClient) -> Any:
@@ -376,40 +423,88 @@ async def _use_async(client: tiffin.FeatureStoreClient) -> Any:
         return await twin.tables()
 
 
+def test_a_text_that_cannot_be_sent_is_refused(ask, server):
+    with pytest.raises(errors.InvalidInputError, match="surrogates"):
+        ask("save", "g/t", ROWS, of={"message": "\ud800"})
+    assert server.asked == []
+
+
+def test_a_client_that_is_forgotten_closes_its_connections(server):
+    client = tiffin.connect(server.url)
+    client.tables()
+    parent, idle = client._transport._idle
+    # As in a child of a fork.
+    client._transport._idle = (parent + 1, idle)
+    client.tables()
+    ((kept, _),) = client._transport._idle[1]
+    del client
+    assert kept.fileno() == -1
+
+
 def test_a_client_works_in_a_forked_child(server):
     with tiffin.connect(server.url) as client:
         client.tables()
         (before,) = {asked.port for asked in server.asked}
+        ((inherited, _),) = client._transport._idle[1]
         context = multiprocessing.get_context("fork")
         done = context.SimpleQueue()
-        children = [context.Process(target=_use_in_child, args=(client, done), daemon=True) for _ in range(2)]
+        children = [
+            context.Process(target=_use_in_child, args=(client, inherited, done), daemon=True) for _ in range(2)
+        ]
         for child in children:
             child.start()
         try:
-            assert [done.get()[1:] for _ in children] == [([], [])] * 2
+            assert [done.get() for _ in children] == [([], [], -1)] * 2
         finally:
             for child in children:
                 child.join(20)
                 child.kill()
-        inherited = [asked for asked in server.asked[1:] if asked.port == before]
-        assert inherited == []
+        assert before not in {asked.port for asked in server.asked[1:]}
         client.tables()
         assert server.asked[-1].port == before
 
 
-def test_an_async_client_is_used_on_another_event_loop(server):
+def test_an_async_client_shares_no_connection_with_a_forked_child(server):
+    loop = asyncio.new_event_loop()
+    client = tiffin.AsyncFeatureStoreClient(server.url)
+
+    def use() -> None:
+        assert loop.run_until_complete(asyncio.wait_for(client.tables(), 10)) == []
+
+    def use_in_child() -> None:
+        loop.run_until_complete(client.close())
+        use()
+
+    try:
+        use()
+        child = multiprocessing.get_context("fork").Process(target=use_in_child, daemon=True)
+        child.start()
+        child.join(20)
+        child.kill()
+        assert child.exitcode == 0
+        use()
+        loop.run_until_complete(client.close())
+    finally:
+        loop.close()
+    first, of_child, last = (asked.port for asked in server.asked)
+    assert first == last != of_child
+
+
+def test_an_async_client_is_used_on_several_event_loops(server):
     client = tiffin.AsyncFeatureStoreClient(server.url)
     first, second = asyncio.new_event_loop(), asyncio.new_event_loop()
     try:
-        assert first.run_until_complete(client.tables()) == []
-        of_first = client._transport._opened[-1]
-        assert second.run_until_complete(asyncio.wait_for(client.tables(), 10)) == []
+        for loop in (first, second, first, second):
+            assert loop.run_until_complete(asyncio.wait_for(client.tables(), 10)) == []
+        ports = [asked.port for asked in server.asked]
+        assert (ports[0], ports[1]) == (ports[2], ports[3])
         second.run_until_complete(client.close())
-        first.run_until_complete(of_first.close())
+        first.run_until_complete(asyncio.sleep(0))
+        for _ in range(2):
+            assert server.closed.acquire(timeout=10), "closing closes the connections on the other loop as well"
     finally:
         first.close()
         second.close()
-    assert len(server.asked) == 2
 
 
 def test_many_calls_are_under_way_at_once(server):
@@ -419,10 +514,3 @@ def test_many_calls_are_under_way_at_once(server):
 
     asyncio.run(use())
     assert len({asked.port for asked in server.asked}) <= 8
-
-
-def test_an_async_client_without_its_library_says_what_to_install(monkeypatch):
-    monkeypatch.setitem(sys.modules, "aiohttp", None)
-    with pytest.raises(errors.MissingDependency) as caught:
-        asyncio.run(tiffin.AsyncFeatureStoreClient("http://127.0.0.1:1").tables())
-    assert "tiffin[client]" in caught.value.hint

@@ -12,9 +12,11 @@ import pytest
 import tiffin
 from tiffin.access import keys as keys_module
 from tiffin.access import keys_of
+from tiffin.server.edge import protocol as protocol_module
 from tiffin.server.edge.at_once import MOST_BYTES
+from tiffin.server.edge.protocol import GuardedProtocol
 from tiffin.server.online import asking
-from tiffin.serving import OnlinePlan
+from tiffin.serving import OnlinePlan, watch
 from wire_server import Server, request, until
 
 
@@ -31,8 +33,16 @@ FEAST = "/get-online-features"
 
 @pytest.fixture(scope="module")
 def store(tmp_path_factory):
-    store = tiffin.FeatureStore(tmp_path_factory.mktemp("store"), disk_cache_bytes=0)
+    with pytest.MonkeyPatch.context() as patched:
+        # Every now and then a plan looks after its tables, which takes more than a glance.
+        patched.setattr(watch, "LOOK_AFTER_S", 600)
+        yield _filled(tmp_path_factory.mktemp("store"))
+
+
+def _filled(folder):
+    store = tiffin.FeatureStore(folder, disk_cache_bytes=0)
     rows = [{"user_id": 7, "mean": 4.5, "city": "Pune"}, {"user_id": 8, "mean": None, "city": "Oslo"}]
+    rows += [{"user_id": 10, "mean": math.nan, "city": ""}]
     store.save("user/ratings", rows, entity="user_id", online=True)
     store.save("item/price", [{"item": "a", "price": 2}], entity="item", online=True)
     store.create_service("model", ["user/ratings:mean"])
@@ -55,6 +65,7 @@ def run(asked):
 
 PLAIN = {
     "one": request(own(7)),
+    "in words": request(own(7, 10), "/online?nan=text"),
     "none": request(own()),
     "a null, and one that is not there": request(own(7, 8, 9)),
     "as columns": request({"features": ["user/ratings:mean", "user/ratings:city"], "entity_rows": {"user_id": [7, 8]}}),
@@ -79,7 +90,8 @@ def test_a_plain_request_is_answered_at_once_as_the_app_answers_it(server, sent)
 BODY = json.dumps(own(7)).encode()
 HANDED_ON = {
     "another method": request(own(7), method="PUT"),
-    "a query": request(own(7), "/online?nan=text"),
+    "a query": request(own(7), "/online?nan=null"),
+    "a query twice": request(own(7), "/online?nan=text&nan=text"),
     "a wrong query": request(own(7), "/online?x=1"),
     "the last one": request(own(7), "/online", "Connection: close"),
     "the old protocol": request(own(7), version="1.0"),
@@ -242,6 +254,94 @@ def test_what_nobody_foresaw_is_answered_by_the_app(server, monkeypatch):
     quick, usual = run(server.both_ways(request(own(7))))
     assert quick == usual
     assert quick.startswith(b"HTTP/1.1 500 ")
+
+
+def test_a_body_of_many_pieces_takes_no_longer_than_it_is_long(server, monkeypatch):
+    """To put each to those before it anew would take a second for a megabyte: it is the app's from the second on."""
+    kept = []
+    hand_on = GuardedProtocol._hand_on
+    monkeypatch.setattr(GuardedProtocol, "_hand_on", lambda self: (kept.append(len(self._held)), hand_on(self)))
+    letters = json.dumps(own(7))
+    pieces = "".join(f"1\r\n{letter}\r\n" for letter in letters) + "0\r\n\r\n"
+    answer = run(server.ask(request(pieces.encode(), "/online", "Transfer-Encoding: chunked")))
+    assert b" 200 OK" in answer
+    assert kept == [1]
+
+
+@pytest.mark.parametrize("size", [1, 7, 1000])
+def test_nothing_is_answered_after_a_request_for_another_protocol(server, size):
+    """The parser drops what came with it: another answer could be to another request than its client thinks."""
+    asks = request(b"", "/health", "Connection: upgrade", "Upgrade: websocket", method="GET")
+    sent = asks.replace(b"Content-Length: 0\r\n", b"") + request(own(7))
+
+    async def asked() -> bytes:
+        protocol, wire = server.connect()
+        for at in range(0, len(sent), size):
+            protocol.data_received(sent[at : at + size])
+        await until(lambda: wire.closed)
+        return wire.sent
+
+    answer = run(asked()).lower()
+    assert answer.count(b"http/1.1 ") == answer.count(b"connection: close") == 1
+
+
+# Many ahead
+
+
+def _held_up(server: Server, gate: asyncio.Event) -> None:
+    """Let the app begin each answer, and end it no sooner than it may."""
+
+    async def begins(_scope, _receive, send) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"2")]})
+        await send({"type": "http.response.body", "body": b"a", "more_body": True})
+        await gate.wait()
+        await send({"type": "http.response.body", "body": b"b"})
+
+    server.guard._app = begins
+
+
+def test_a_refusal_is_never_written_into_another_answer(server):
+    async def asked() -> bytes:
+        gate = asyncio.Event()
+        _held_up(server, gate)
+        protocol, wire = server.connect()
+        protocol.data_received(request(b"", "/tables", method="GET") * 2)
+        await until(lambda: wire.sent.endswith(b"a"))
+        protocol.data_received(b"garbage\r\n\r\n")
+        assert wire.closed
+        return wire.sent
+
+    assert run(asked()).endswith(b"\r\n\r\na")
+
+
+def test_no_more_is_read_while_requests_wait_for_others(server):
+    """Else a client that sends on and on fills the memory with what waits."""
+
+    async def asked() -> None:
+        gate = asyncio.Event()
+        _held_up(server, gate)
+        protocol, wire = server.connect()
+        protocol.data_received(request(b"", "/tables", method="GET") * 3)
+        await until(lambda: wire.sent.count(b"200 OK") == 1)
+        assert wire.is_paused
+        protocol.flow.resume_reading()
+        assert wire.is_paused
+        gate.set()
+        await until(lambda: not protocol.is_at_work())
+        assert wire.sent.count(b"200 OK") == 3
+        assert not wire.is_paused
+
+    run(asked())
+
+
+def test_who_sends_too_many_ahead_is_hung_up_on(server):
+    async def asked(count: int) -> bool:
+        _held_up(server, asyncio.Event())
+        protocol, wire = server.connect()
+        protocol.data_received(request(b"", "/tables", method="GET") * count)
+        return wire.closed
+
+    assert [run(asked(count)) for count in (protocol_module.MOST_AHEAD + 1, 10_000)] == [False, True]
 
 
 # Sending

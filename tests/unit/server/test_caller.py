@@ -53,3 +53,10 @@ def test_what_one_request_asked_for_is_not_remembered_for_the_next():
     assert first.asked == "write"
     assert len(first.tables) == 20
     assert (second.asked, second.tables) == (None, [])
+
+
+def test_a_write_that_reads_too_is_audited_as_a_write():
+    caller = anyone()
+    for scope in ("read", "write", "read"):
+        caller.require(scope)
+    assert caller.asked == "write"

@@ -168,6 +168,12 @@ def test_a_push_goes_to_the_table_and_online(client, store):
     store.save("plain/events", [{"id": 1, "x": 1}], entity="id")
     assert client.post("/push", json={"push_source_name": "events", "df": {"id": [2], "x": [2]}, "to": "offline"})
     assert not store.describe("plain/events").online
+    store.save("plain/events", [{"id": 1, "x": NOW}], evolve=True)
+    store.rename("plain/events", "x", "at")
+    assert client.post("/push", json={"push_source_name": "events", "df": {"id": [2], "x": [7]}, "to": "offline"})
+    assert store.read("plain/events").to_polars()["at"].to_list() == [NOW, datetime(1970, 1, 1, 0, 0, 7, tzinfo=UTC)]
+    store.save("plain/events", [{"id": 1, "x": 1}, {"id": 2, "x": 2}], evolve=True)
+    store.rename("plain/events", "at", "x")
     assert store.read("plain/events").to_polars()["x"].to_list() == [1, 2]
 
 

@@ -218,6 +218,64 @@ def test_a_key_reads_only_the_tables_of_its_groups(tmp_path):
                 client.post("/online", json=closed, headers=admin)
 
 
+# Features that are computed
+
+
+@pytest.fixture(scope="module")
+def computed(store) -> None:
+    asked = {"stars": pl.Float64, "since": pl.Datetime("us", "UTC")}
+    made = {"above": pl.Float64, "days": pl.Int64}
+    sql = {"above": "stars - mean", "days": "CAST(extract(day FROM since) AS BIGINT)"}
+    of = ["user/ratings:mean"]
+    store.register(tiffin.on_demand("user/surprise", inputs=of, request=asked, outputs=made, sql=sql))
+    store.create_service("surprises", ["user/surprise:above", "user/ratings:city"])
+
+
+SINCE = "2024-01-09T00:00:00Z"
+
+
+def test_features_are_computed_when_they_are_asked_for(client, computed):
+    rows = [{"user_id": user, "stars": stars, "since": SINCE} for user, stars in ((7, 5.0), (9, 1), (7, None))]
+    answer = ask(client, ["user/surprise:days", "user/ratings:city", "user/surprise:above"], rows)
+    assert answer["rows"] == [
+        {"user_id": 7, "days": 9, "city": "Pune", "above": 0.5},
+        {"user_id": 9, "days": 9, "city": "?", "above": None},
+        {"user_id": 7, "days": 9, "city": "Pune", "above": None},
+    ]
+    assert answer["statuses"]["above"] == ["PRESENT", "NULL_VALUE", "NULL_VALUE"]
+    assert answer["statuses"]["city"] == ["PRESENT", "NULL_VALUE", "PRESENT"]
+    assert answer["timestamps"]["above"] == [None] * 3
+    assert None not in answer["timestamps"]["city"]
+    assert answer["dtypes"] == {"user_id": "Int64", "days": "Int64", "city": "String", "above": "Float64"}
+    assert answer["versions"].keys() == {"user/ratings"}
+    msgspec.convert(answer, OnlineReply)
+
+
+@pytest.mark.parametrize("features", ["surprises", ["user/surprise:above", "user/ratings:city"]])
+def test_columns_services_words_and_no_entities_for_what_is_computed(client, computed, features):
+    words = {"user_id": [7, 7], "stars": ["NaN", 5], "since": [SINCE, SINCE]}
+    values = ask(client, features, words, path="/online?nan=text")["rows"]
+    assert values == [{"user_id": 7, "above": above, "city": "Pune"} for above in ("NaN", 0.5)]
+    for nothing in ([], {"user_id": [], "stars": [], "since": []}):
+        assert ask(client, features, nothing)["rows"] == []
+    for wrong in (True, "soon", 2**70, "x" * 5000):
+        entity = {"user_id": 7, "stars": 1, "since": wrong}
+        status, problem = refusal(client, {"features": features, "entity_rows": [entity]})
+        assert (status, "'since'" in problem["detail"]) == (422, True)
+    uneven = {"features": features, "entity_rows": {"user_id": [7, 8], "stars": [1], "since": [SINCE]}}
+    assert "lengths" in refusal(client, uneven)[1]["detail"]
+
+
+def test_feast_is_answered_what_is_computed(client, computed):
+    asked = {"feature_service": "surprises", "full_feature_names": True}
+    entities = {"user_id": [7], "stars": [5], "since": [SINCE], "other": [1]}
+    answer = client.post("/get-online-features", json={**asked, "entities": entities}).json()
+    assert answer["metadata"]["feature_names"] == ["user_id", "surprise__above", "ratings__city"]
+    assert [vector["values"] for vector in answer["results"]] == [[7], [0.5], ["Pune"]]
+    assert [vector["statuses"] for vector in answer["results"]] == [["PRESENT"]] * 3
+    assert answer["results"][1]["event_timestamps"] == ["1970-01-01T00:00:00Z"]
+
+
 # What it follows
 
 

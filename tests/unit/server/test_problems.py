@@ -131,7 +131,7 @@ def test_what_cannot_be_answered_is_told_in_one_shape(client, store, method, pat
 
 
 def test_a_method_that_is_not_answered_names_all_that_are(client):
-    assert client.request("PUT", "/tables/g/t").headers["allow"] == "DELETE, GET, HEAD, POST"
+    assert client.request("PUT", "/tables/g/t").headers["allow"] == "DELETE, GET, HEAD, PATCH, POST"
 
 
 def test_what_nobody_foresaw_ends_in_an_answer_and_in_the_log(client, monkeypatch, caplog):

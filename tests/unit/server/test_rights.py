@@ -28,6 +28,13 @@ def store(tmp_path_factory):
         opened.create_service("mine", ["g/t:mean"])
         opened.create_service("theirs", ["g/t:mean", "other/u:median"])
         opened.save_training_set("secret", opened.get_historical_features(None, ["other/u:median"]))
+        opened.save("g/mixed", ROWS, inputs=["g/t", "other/u", "other/gone", "a.csv"], description="median of both")
+        opened.derive("g/of_other", {"source": "other/u", **WINDOWS})
+        opened.derive("g/twice", {"source": "g/of_other", "entity": "id", "windows": ["all"],
+                                  "aggregations": {"count_all": "max"}})  # fmt: skip
+        outputs = {"y": pl.Float64}
+        opened.register(tiffin.on_demand("g/od", inputs=["other/u:median"], outputs=outputs, sql={"y": "median"}))
+        opened.register(tiffin.on_demand("g/own", inputs=["g/t:mean"], outputs=outputs, sql={"y": "mean * 2"}))
         yield opened
 
 
@@ -67,6 +74,9 @@ def keyed(client, store):
 
 
 SPINE = {"spine": [{"id": 1, "event_timestamp": "2024-05-05T00:00:00Z", "y": 1.0}]}
+
+WINDOWS = {"entity": "id", "windows": ["all"], "aggregations": {"*": "count"}}
+DOUBLE = {"outputs": {"y": "Float64"}, "sql": {"y": "mean * 2"}}
 
 CLOSED = [
     ("GET", "/features/other/u", None),
@@ -109,6 +119,44 @@ CLOSED = [
     ("POST", "/compact", {"table": "u"}),
     ("GET", "/examine", None),
     ("GET", "/examine?table=other/u", None),
+    ("POST", "/tables/other/u/plan", {"rows": [{"id": 1}]}),
+    ("PATCH", "/tables/other/u", {"owner": "me"}),
+    ("POST", "/tables/other/u/rename", {"old": "x", "new": "y"}),
+    ("POST", "/tables/other/u/deprecate", {"feature": "x", "message": "old"}),
+    ("POST", "/tables/other/u/drop-columns", {"names": ["x"]}),
+    ("GET", "/tables/other/u/tags", None),
+    ("PUT", "/tables/other/u/tags/prod", {"version": 0}),
+    ("DELETE", "/tables/other/u/tags/prod", None),
+    ("GET", "/tables/other/u/stages", None),
+    ("POST", "/tables/other/u/stages/s", {"rows": [{"id": 1}]}),
+    ("POST", "/tables/other/u/stages/s/promote", {}),
+    ("DELETE", "/tables/other/u/stages/s", None),
+    ("GET", "/tables/other/u/constraints", None),
+    ("POST", "/tables/other/u/constraints", {"constraints": ["id > 0"]}),
+    ("DELETE", "/tables/other/u/constraints?constraint=x", None),
+    ("POST", "/tables/other/u/check", {}),
+    ("GET", "/tables/other/u/quarantine", None),
+    ("DELETE", "/tables/other/u/quarantine", None),
+    ("POST", "/tables/other/u/drift", {"baseline": 0}),
+    ("GET", "/tables/other/u/lineage", None),
+    ("GET", "/tables/other/u/openlineage", None),
+    ("GET", "/tables/g/mixed/openlineage", None),
+    ("GET", "/definitions?references=g/t&references=other/u", None),
+    ("POST", "/definitions", {"definitions": '[tables."other/u"]'}),
+    ("POST", "/definitions", {"definitions": '[tables."other/u"]', "plan": True}),
+    ("POST", "/definitions", {"definitions": '[services.new]\nfeatures = ["other/u:x"]'}),
+    ("POST", "/definitions", {"definitions": '[services.theirs]\nfeatures = ["g/t:mean"]'}),
+    ("POST", "/definitions?plan=true", {"definitions": '[services.theirs]\nfeatures = ["g/t:mean"]'}),
+    ("POST", "/derived/other/new", {"definition": {"source": "g/t", **WINDOWS}}),
+    ("POST", "/derived/g/new", {"definition": {"source": "other/u", **WINDOWS}}),
+    ("POST", "/derived/refresh", {}),
+    ("POST", "/derived/g/of_other/refresh", {}),
+    ("POST", "/derived/g/twice/refresh", {}),
+    ("POST", "/on-demand", {"name": "other/new", "inputs": ["g/t:mean"], **DOUBLE}),
+    ("POST", "/on-demand", {"name": "g/new", "inputs": ["other/u:x"], **DOUBLE}),
+    ("POST", "/on-demand", {"name": "g/od", "inputs": ["g/t:mean"], **DOUBLE, "replace": True}),
+    ("DELETE", "/on-demand/g/od", None),
+    ("POST", "/on-demand/g/od/prove", {"rows": [{"id": 1}]}),
 ]
 
 
@@ -135,6 +183,45 @@ def test_lists_show_what_the_caller_may_see(keyed):
     assert len(said(keyed["root"]("GET", "/training-sets"))) == 1
 
 
+def test_lists_of_what_is_made_show_what_the_caller_may_see(keyed):
+    reader, root = keyed["reader"], keyed["root"]
+    assert [one["table"] for one in said(reader("GET", "/derived"))] == ["g/twice"]
+    assert "other/u" not in reader("GET", "/tables/g/of_other").text + reader("GET", "/tables").text
+    assert [one["table"] for one in said(root("GET", "/derived"))] == ["g/of_other", "g/twice"]
+    assert [one["name"] for one in said(reader("GET", "/on-demand"))] == ["g/own"]
+    found = said(reader("GET", "/search?text=median"))
+    assert [match["name"] for match in found] == ["g/mixed"]
+    assert {match["name"] for match in said(root("GET", "/search?text=median"))} >= {
+        "other/u:median",
+        "theirs",
+        "g/mixed",
+    }
+    assert said(reader("GET", "/search?text=secret")) == []
+    known = said(reader("GET", "/definitions"))
+    assert (list(known["services"]), [name for name in known["tables"] if name > "h"]) == (["mine"], [])
+    assert "theirs" in said(root("GET", "/definitions"))["services"]
+
+
+def test_lineage_stops_at_what_the_caller_may_not_see(keyed):
+    told = keyed["reader"]("GET", "/tables/g/mixed/lineage")
+    assert {node["name"] for node in said(told)["nodes"]} == {"g/mixed", "g/t", "a.csv"}
+    assert "other" not in told.text
+    assert said(keyed["reader"]("GET", "/tables/g/mixed/history"))[0]["inputs"] == ["g/t", "a.csv"]
+    assert "other/u" in said(keyed["root"]("GET", "/tables/g/mixed/history"))[0]["inputs"]
+    down = said(keyed["reader"]("GET", "/tables/g/t/lineage"))
+    assert {node["name"] for node in down["nodes"]} == {"g/t", "mine", "g/mixed"}
+    assert "theirs" in keyed["root"]("GET", "/tables/g/t/lineage").text
+    assert len(said(keyed["root"]("GET", "/tables/g/mixed/openlineage"))) >= 1
+
+
+def test_a_plan_names_services_that_the_caller_may_see(keyed):
+    asked = {"json": {"rows": [{"id": 1, "at": "2024-05-01T00:00:00Z"}], "evolve": True}}
+    told = keyed["reader"]("POST", "/tables/g/t/plan", **asked)
+    assert (said(told)["refusal"]["code"], [lost["service"] for lost in said(told)["loses"]]) == ("in_use", ["mine"])
+    assert "theirs" not in told.text
+    assert "theirs" in keyed["root"]("POST", "/tables/g/t/plan", **asked).text
+
+
 def test_errors_do_not_name_what_is_closed(keyed):
     hidden = keyed["reader"]("GET", "/tables/-/unknown")
     assert "other" not in hidden.text
@@ -156,6 +243,15 @@ def test_errors_do_not_name_what_is_closed(keyed):
         ("admin", "POST", "/vacuum", {"table": "g/t"}, 200),
         ("admin", "GET", "/examine?table=g/t", None, 200),
         ("root", "GET", "/examine", None, 200),
+        ("reader", "POST", "/tables/g/t/plan", {"rows": [{"id": 1}]}, 200),
+        ("reader", "GET", "/tables/g/t/tags", None, 200),
+        ("reader", "PUT", "/tables/g/t/tags/prod", {"version": 0}, 403),
+        ("reader", "PATCH", "/tables/g/t", {"owner": "me"}, 403),
+        ("reader", "POST", "/tables/g/t/check", {}, 200),
+        ("reader", "POST", "/definitions?plan=true", {"definitions": '[services.mine]\nfeatures = ["g/t:mean"]'}, 200),
+        ("reader", "POST", "/definitions", {"definitions": '[services.mine]\nfeatures = ["g/t:mean"]'}, 403),
+        ("writer", "DELETE", "/tables/g/t/quarantine", None, 403),
+        ("admin", "DELETE", "/tables/g/t/quarantine", None, 200),
     ],
 )
 def test_scopes(keyed, who, method, path, body, status):

@@ -104,6 +104,16 @@ def test_json_out_goes_in_again_as_the_same_values(store, client, nan):
     assert_frame_equal(store.read("g/t").to_polars(), EVERYTHING)
 
 
+def test_rows_under_names_of_before_are_read_in_the_columns_types(store, client):
+    store.save("g/t", EVERYTHING)
+    said = rows(client)
+    names = {name: f"{name}_2" for name in EVERYTHING.columns}
+    for name, new in names.items():
+        store.rename("g/t", name, new)
+    assert client.post("/tables/g/t", json={"rows": said}).status_code == 200
+    assert_frame_equal(store.read("g/t").to_polars(), EVERYTHING.rename(names))
+
+
 @pytest.mark.parametrize("media", [ARROW, PARQUET])
 def test_arrow_and_parquet_keep_every_dtype(store, client, media):
     frame = EVERYTHING if media == ARROW else EVERYTHING.drop("huge", "clock")

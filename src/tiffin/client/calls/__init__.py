@@ -1,5 +1,29 @@
 """What each method of a store asks of the server, once for both clients."""
 
-from tiffin.client.calls import guides, online, services, tables, training, upkeep
+from tiffin.client.calls import (
+    catalogue,
+    constraints,
+    derived,
+    evolution,
+    guides,
+    online,
+    services,
+    tables,
+    training,
+    upkeep,
+    versions,
+)
 
-__all__ = ["guides", "online", "services", "tables", "training", "upkeep"]
+__all__ = [
+    "catalogue",
+    "constraints",
+    "derived",
+    "evolution",
+    "guides",
+    "online",
+    "services",
+    "tables",
+    "training",
+    "upkeep",
+    "versions",
+]

@@ -14,23 +14,29 @@ from tiffin.client.call import (
     as_frame,
     as_nothing,
     as_type,
+    full_name,
     get,
     once,
+    one_version,
     post,
     table_path,
     to_frame,
+    to_json,
     unpinned,
     with_query,
 )
 from tiffin.diff import Diff
 from tiffin.errors import InvalidInputError
 from tiffin.frames import FeatureFrame, ingest
-from tiffin.quality.profile import Profile
 from tiffin.schema import filters
 from tiffin.schema.compatibility import Mode
+from tiffin.schema.constraints.texts import Constrained, read_all
 from tiffin.schema.defaults import Default
 from tiffin.schema.names import parse_reference
+from tiffin.schema.rules import Rule
+from tiffin.tables.actions import Inputs, input_names
 from tiffin.tables.catalog import TableInfo
+from tiffin.tables.judging import OnViolation
 from tiffin.tables.table import Commit
 
 
@@ -46,12 +52,15 @@ def save(
     description: str | None = None,
     online: bool | None = None,
     defaults: Mapping[str, Default | None] | None = None,
+    rule: Rule | None = None,
+    constraints: Sequence[Constrained] | None = None,
     mode: Mode = "overwrite",
     evolve: bool = False,
+    on_violation: OnViolation = "refuse",
     dtypes: Literal["exact", "compact"] = "exact",
     expected_version: int | None = None,
     message: str = "",
-    inputs: str | Sequence[str] = (),
+    inputs: Inputs = (),
     force: bool = False,
 ) -> Call[Commit]:
     """Save a frame as the next version of a table; when this returns, it survives a power loss of the server.
@@ -63,11 +72,6 @@ def save(
     OutcomeUnknown
         The connection broke each time: look at the history before saving again.
     """
-    target = unpinned(table)
-    if target.group is None:
-        raise InvalidInputError(
-            f"{table!r} does not say which group the table is in", hint=f"write group/name, as in 'content/{table}'"
-        )
     query = {
         "entity": entity,
         "timestamp": timestamp,
@@ -77,15 +81,18 @@ def save(
         "description": description,
         "online": online,
         "defaults": defaults,
+        "rule": rule,
+        "constraints": None if constraints is None else [to_json(one).decode() for one in read_all(constraints)],
         "mode": mode,
         "evolve": evolve or None,
+        "on_violation": on_violation,
         "dtypes": dtypes,
         "expected_version": expected_version,
         "message": message or None,
-        "inputs": inputs,
+        "inputs": input_names(inputs),
         "force": force or None,
     }
-    return _write(table_path(target), frame, query)
+    return _write(table_path(full_name(table)), frame, query)
 
 
 def push(
@@ -111,7 +118,7 @@ def read(
     columns: Sequence[str] | None = None,
     where: filters.Where | None = None,
     entities: Any = None,
-    version: int | None = None,
+    version: int | str | None = None,
     as_of: datetime | None = None,
     limit: int | None = None,
     offset: int = 0,
@@ -131,14 +138,12 @@ def read(
             "where is a Polars expression, which cannot be sent to a server",
             hint="write comparisons: where=[('year', '>=', 1990), …]",
         )
-    if parsed.version is not None and version is not None:
-        raise InvalidInputError(f"the reference {reference} and version both choose a version", hint="give one of them")
     question = {
         "columns": columns,
         "feature": parsed.feature,
         "where": [where] if _is_comparison(where) else where,
         "entities": _keys(entities),
-        "version": version if parsed.version is None else parsed.version,
+        "version": one_version(parsed, version),
         "as_of": as_of,
         "limit": limit,
         "offset": offset,
@@ -168,7 +173,7 @@ def history(reference: str, *, limit: int | None = None) -> Call[list[Commit]]:
     return get(table_path(unpinned(reference), "history"), list[Commit], {"limit": limit})
 
 
-def diff(reference: str, old: int, new: int | None = None) -> Call[Diff]:
+def diff(reference: str, old: int | str, new: int | str | None = None) -> Call[Diff]:
     """Tell what changed between two versions of a table.
 
     As `FeatureStore.diff`; the values of its examples are as JSON has them.
@@ -176,20 +181,7 @@ def diff(reference: str, old: int, new: int | None = None) -> Call[Diff]:
     return get(table_path(unpinned(reference), "diff"), Diff, {"old": old, "new": new})
 
 
-def profile(reference: str) -> Call[Profile]:
-    """Tell what the values of a version look like: counts, extremes, quantiles, frequent values.
-
-    As `FeatureStore.profile`; extremes and frequent values are as JSON has them.
-    """
-    parsed = parse_reference(reference)
-    if parsed.feature is not None:
-        raise InvalidInputError(
-            f"{reference!r} names a feature", hint="a server profiles whole tables: take the column out of .columns"
-        )
-    return get(table_path(parsed, "profile"), Profile, {"version": parsed.version})
-
-
-def restore(reference: str, version: int, *, message: str = "", force: bool = False) -> Call[Commit]:
+def restore(reference: str, version: int | str, *, message: str = "", force: bool = False) -> Call[Commit]:
     """Make an older version the newest again; this is itself a version, nothing is lost.
 
     As `FeatureStore.restore`.

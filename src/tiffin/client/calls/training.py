@@ -27,8 +27,8 @@ from tiffin.doctor import Finding
 from tiffin.errors import InvalidInputError
 from tiffin.features import Features
 from tiffin.frames import FeatureFrame
-from tiffin.quality.leakage import Limits
-from tiffin.quality.report import LeakageReport
+from tiffin.quality.leakage.checking import Limits
+from tiffin.quality.leakage.report import LeakageReport
 from tiffin.registry import Service
 from tiffin.schema.names import parse_reference
 from tiffin.training.explanation import Explanation, Row

@@ -33,7 +33,8 @@ class Metadata(msgspec.Struct, frozen=True, kw_only=True):
     row_count: int
     columns: list[str]
     dtypes: dict[str, str]
-    version: int
+    version: int | None
+    """None of a stage, which is no version yet."""
 
 
 class FeaturePage(msgspec.Struct, frozen=True, kw_only=True):
@@ -87,7 +88,7 @@ def page_of(group: str, name: str) -> Envelope:
             row_count=len(frame),
             columns=frame.columns,
             dtypes={column: str(dtype) for column, dtype in frame.schema.items()},
-            version=next(iter(frame.lock.values())),
+            version=next(iter(frame.lock.values()), None),
         )
         return "data", {"feature_group": group, "feature_name": name, "metadata": metadata}
 

@@ -52,6 +52,12 @@ class Frame(msgspec.Struct, frozen=True, kw_only=True):
     """Of a training frame: what it takes to make it again."""
 
 
+class Cleared(msgspec.Struct, frozen=True, kw_only=True):
+    """How many rows were removed."""
+
+    rows: int
+
+
 class Rows(NamedTuple):
     """Rows that are to be answered."""
 

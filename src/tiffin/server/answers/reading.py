@@ -10,6 +10,7 @@ import msgspec
 import polars as pl
 
 from tiffin.errors import TableNotFound, TooLarge, VersionNotFound
+from tiffin.frames import FeatureFrame
 from tiffin.frames.texts import as_known
 from tiffin.server.answers import forms
 from tiffin.server.answers.forms import Rows
@@ -38,7 +39,7 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
     """Rows of a table."""
 
     table: str
-    version: int | None = None
+    version: int | str | None = None
     as_of: str | None = None
     feature: str | None = None
     columns: tuple[str, ...] | None = None
@@ -97,7 +98,7 @@ async def answer(call: Call, form: Form, asked: Asked) -> Response:
             return await forms.rows(call, form, functools.partial(read, call.store, snapshot, asked), about)
         except (VersionNotFound, TableNotFound):
             # Replaced and vacuumed, or dropped, since it was found: then look again, unless this one was asked for.
-            if asked.version is not None or attempt == _ATTEMPTS - 1:
+            if isinstance(asked.version, int) or attempt == _ATTEMPTS - 1:
                 raise
     raise AssertionError("the last attempt returns or raises")
 
@@ -142,6 +143,13 @@ def _read(store: FeatureStore, snapshot: Snapshot, asked: Asked) -> Rows:
         return Rows(frame, asked.offset + len(frame))
     counted = store.read(snapshot.reference, columns=[next(iter(snapshot.dtypes))], **selection)
     return Rows(frame, len(counted))
+
+
+def page(frame: FeatureFrame, form: Form, limit: int | None, offset: int) -> Rows:
+    """Take a page of rows that were read whole."""
+    least = PAGE_ROWS if limit is None and form.media == JSON else limit
+    rows = frame.to_polars()[min(offset, len(frame)) :]
+    return Rows(FeatureFrame(rows if least is None else rows.head(min(least, len(rows)))), len(frame))
 
 
 def _check_where(where: list[Any] | None, most_values: int) -> None:

@@ -7,15 +7,16 @@ from datetime import UTC, datetime, timedelta
 import msgspec
 
 from tiffin.agreement import TableVerification, Verification
-from tiffin.diff import ColumnDiff, Diff
+from tiffin.diff import ColumnDiff, Diff, NumbersDiff
 from tiffin.doctor import Finding
 from tiffin.materialize import Materialized
-from tiffin.quality.profile import ColumnProfile, Profile
-from tiffin.quality.report import LeakageFinding, LeakageReport
+from tiffin.quality.leakage.report import LeakageFinding, LeakageReport
+from tiffin.quality.profiles.profile import ColumnProfile, Profile
 from tiffin.reading import Stats
 from tiffin.registry import Service
 from tiffin.server.answers.batch import Batch, BatchMetadata, Facts, FeaturePage, Metadata, Saved
 from tiffin.server.answers.forms import Frame
+from tiffin.server.document.table_examples import TABLE_EXAMPLES
 from tiffin.server.health import Health, OnlineTable, Ready
 from tiffin.tables.catalog import ColumnInfo, TableInfo
 from tiffin.tables.table import Commit
@@ -134,7 +135,15 @@ EXAMPLES: tuple[msgspec.Struct, ...] = (
         rows_added=100,
         rows_removed=0,
         rows_changed=1,
-        columns=(ColumnDiff(name="mean", changed=1),),
+        columns=(
+            ColumnDiff(
+                name="mean",
+                changed=1,
+                nulls_old=0,
+                nulls_new=0,
+                numbers=NumbersDiff(mean_old=3.6, mean_new=3.7, mean_change=0.5, largest_change=0.5),
+            ),
+        ),
         examples=({"user_id": 7, "mean": [4.0, 4.5]},),
     ),
     Profile(
@@ -181,5 +190,6 @@ EXAMPLES: tuple[msgspec.Struct, ...] = (
         hint="did you mean 'user/ratings'?",
         request_id="1f3a9c07-2a",
     ),
+    *TABLE_EXAMPLES,
 )
 """One of each type."""

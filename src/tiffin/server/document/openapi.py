@@ -13,7 +13,7 @@ from tiffin.frames import Lock
 from tiffin.server.answers.forms import Frame
 from tiffin.server.document.examples import EXAMPLES
 from tiffin.wire import Problem, encode
-from tiffin.wire.media import ARROW, CSV, IDEMPOTENCY_KEY, JSON, PARQUET, PROBLEM
+from tiffin.wire.media import ARROW, CSV, IDEMPOTENCY_KEY, JSON, PARQUET, PROBLEM, TOML
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
@@ -34,12 +34,20 @@ Group = Annotated[
 Name = Annotated[
     str, Path(description="The name of a table.", examples=["ratings"], json_schema_extra={"pattern": _PART})
 ]
+Pin = Annotated[
+    str, Path(description="The name of a tag or a stage.", examples=["prod"], json_schema_extra={"pattern": _PART})
+]
 Own = Annotated[str, Path(description="Its name.", examples=["recommender"], json_schema_extra={"pattern": _PART})]
 
 _REF = "#/components/schemas/{name}"
 _BINARY: dict[str, Any] = {"type": "string", "format": "binary"}
 _FILES = {ARROW: _BINARY, PARQUET: _BINARY, CSV: {"description": "A line of names, then one a row."}}
 """Formats of frames beside JSON."""
+_TOML: dict[str, Any] = {
+    TOML: {
+        "schema": {"type": "string", "examples": ['[tables."user/ratings"]\nentity = ["user_id"]\nowner = "anna"\n']}
+    }
+}
 
 _IDEMPOTENCY = {
     "name": IDEMPOTENCY_KEY,
@@ -78,7 +86,9 @@ def documented(
     rows: str = "rows",
     only_arrow: bool = False,
     may_be_empty: bool = False,
+    may_lack_rows: bool = False,
     in_formats: bool = False,
+    in_toml: bool = False,
     repeatable: bool = False,
     is_tagged: bool = False,
     media: str = JSON,
@@ -105,8 +115,12 @@ def documented(
         Whether the rows come only as Arrow.
     may_be_empty : bool
         Whether the rows can be left out.
+    may_lack_rows : bool
+        Whether a JSON body may have parameters alone.
     in_formats : bool
         Whether the answer is given in any of the formats of frames.
+    in_toml : bool
+        Whether the answer can be TOML, or the body if there is one.
     repeatable : bool
         Whether a request with an idempotency key lands once.
     is_tagged : bool
@@ -125,20 +139,24 @@ def documented(
     """
     operation: dict[str, Any] = {"security": []} if is_open else {}
     asked = query or frame
-    parameters = [*(_query(asked) if asked else []), *([_IDEMPOTENCY] if repeatable else [])]
+    parameters = [*(_query(asked, in_body=may_lack_rows) if asked else []), *([_IDEMPOTENCY] if repeatable else [])]
     parameters += [_IF_NONE_MATCH] if is_tagged else []
     if parameters:
         operation["parameters"] = parameters
     if body:
         is_needed = any(field.required for field in msgspec.structs.fields(body))
-        operation["requestBody"] = {"required": is_needed, "content": {JSON: {"schema": _ref(body)}}}
+        operation["requestBody"] = {
+            "required": is_needed,
+            "content": {JSON: {"schema": _ref(body)}} | (_TOML if in_toml else {}),
+        }
     if frame:
-        content = {ARROW: {"schema": _BINARY}} if only_arrow else _frame_content(frame, rows)
+        content = {ARROW: {"schema": _BINARY}} if only_arrow else _frame_content(frame, rows, needed=not may_lack_rows)
         operation["requestBody"] = {"required": not may_be_empty, "content": content}
     answer: dict[str, Any] = {"description": "Done."}
     if gives is not None:
         files = _FILES if in_formats or gives is Frame else {}
         content = {kind: {"schema": one} for kind, one in ({media: _ref(gives)} | files).items()}
+        content |= _TOML if in_toml and not body else {}
         answer = {"description": "The answer.", "content": content}
     known: dict[int | str, Any] = {304: {"description": "The caller has the answer already."}} if is_tagged else {}
     return {
@@ -180,7 +198,7 @@ def document(app: FastAPI) -> dict[str, Any]:
     return made
 
 
-def _frame_content(kind: type[Parameters], rows: str) -> dict[str, Any]:
+def _frame_content(kind: type[Parameters], rows: str, *, needed: bool) -> dict[str, Any]:
     about = _components([kind])[1][kind.__name__]
     schema = {
         "type": "object",
@@ -195,15 +213,17 @@ def _frame_content(kind: type[Parameters], rows: str) -> dict[str, Any]:
             },
             **about["properties"],
         },
-        "required": [rows],
+        "required": [rows] if needed else [],
         "additionalProperties": False,
     }
     return {JSON: {"schema": schema}, **{media: {"schema": one} for media, one in _FILES.items()}}
 
 
-def _query(kind: type[Parameters]) -> list[dict[str, Any]]:
+def _query(kind: type[Parameters], *, in_body: bool) -> list[dict[str, Any]]:
     schema = _components([kind])[1][kind.__name__]
-    return [_parameter(name, about, schema["required"]) for name, about in schema["properties"].items()]
+    return [
+        _parameter(name, about, [] if in_body else schema["required"]) for name, about in schema["properties"].items()
+    ]
 
 
 def _parameter(name: str, about: dict[str, Any], required: list[str]) -> dict[str, Any]:

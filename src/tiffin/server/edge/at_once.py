@@ -28,6 +28,8 @@ class Route(Protocol):
 
     path: str
     """Without parameters in it."""
+    query: str
+    """What may follow it: the one query that is known beforehand, or none."""
 
     def __call__(self, caller: Caller, headers: Headers, body: bytes) -> tuple[bytes, int] | None:
         """Return the JSON of an answer and how many rows it has; None, or any error, if it needs more than this."""
@@ -117,11 +119,13 @@ class AtOnceProtocol(HttpToolsProtocol):
             self._hand_on_head()
 
     def on_body(self, body: bytes) -> None:
-        """Keep a piece of the body."""
+        """Keep the body, if it is of one piece."""
+        if self._route is not None and self._held:
+            self._hand_on()
         if self._route is None:
             super().on_body(body)
         else:
-            self._held += body
+            self._held = body
 
     def on_message_complete(self) -> None:
         """Answer a request that is all there."""

@@ -84,7 +84,7 @@ class Guard:
         journal: Journal | None = None,
         at_once: Iterable[Route] = (),
     ) -> None:
-        self.at_once = {route.path.encode(): route for route in at_once}
+        self.at_once = {f"{route.path}{route.query}".encode(): route for route in at_once}
         self.limits = options.limits
         self.connections = Connections(options.limits)
         self.turn = Turn()

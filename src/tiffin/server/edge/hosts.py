@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 Headers = dict[bytes, bytes]
 
 _MOST_REMEMBERED = 1000
-_METHODS = b"GET, POST, DELETE, HEAD"
+_METHODS = b"GET, POST, PUT, PATCH, DELETE, HEAD"
 _ASKED = b"Authorization, Content-Type, Content-Encoding, Accept, If-None-Match, Idempotency-Key, X-Request-ID"
 _SHOWN = b"ETag, X-Request-ID, Retry-After, Content-Disposition"
 

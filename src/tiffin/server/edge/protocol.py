@@ -10,10 +10,13 @@ import asyncio
 import math
 import socket
 import struct
+from collections.abc import Sized
 from enum import Enum
 from typing import TYPE_CHECKING, Any
 
-from tiffin.errors import TiffinError, TooSlow
+from uvicorn.protocols.http.flow_control import FlowControl
+
+from tiffin.errors import TiffinError, TooMany, TooSlow
 from tiffin.server.edge.at_once import AtOnceProtocol
 from tiffin.server.problems import answer_of
 from tiffin.server.status import HeadTooLarge, Malformed, headers_of
@@ -23,6 +26,8 @@ if TYPE_CHECKING:
     from tiffin.server.edge.guard import Guard
 
 _NEVER = math.inf
+MOST_AHEAD = 128
+"""Requests that a client may send before the one under way is answered; each takes memory."""
 _ACKNOWLEDGED_AT = 120
 """Where `tcpi_bytes_acked` stands in Linux's `tcp_info`."""
 _OF_BODIES = (b"content-length", b"transfer-encoding")
@@ -38,6 +43,18 @@ class _Reading(Enum):
     NOTHING = 0
     HEAD = 1
     BODY = 2
+
+
+class _Flow(FlowControl):
+    """Reads no more while requests wait for others to be answered: uvicorn reads on with every answer."""
+
+    def __init__(self, transport: asyncio.Transport, waiting: Sized) -> None:
+        super().__init__(transport)
+        self._waiting = waiting
+
+    def resume_reading(self) -> None:
+        if not self._waiting:
+            super().resume_reading()
 
 
 class GuardedProtocol(AtOnceProtocol):
@@ -62,6 +79,7 @@ class GuardedProtocol(AtOnceProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as in uvicorn
         """Count the connection in, or refuse it."""
         super().connection_made(transport)
+        self.flow = _Flow(transport, self.pipeline)
         self.address = self.client[0] if self.client else ""
         refusal = self._open.admit(self, self.loop)
         if refusal is not None:
@@ -123,6 +141,9 @@ class GuardedProtocol(AtOnceProtocol):
         self._reading = _Reading.BODY
         self._read_by = _NEVER
         self._is_new = False
+        if len(self.pipeline) == MOST_AHEAD:
+            self._refuse(TooMany("too many requests came before one was answered", hint="wait for answers"))
+            return
         if self._head_bytes > self._limits.header_bytes and self._size_of_head() > self._limits.header_bytes:
             self._refuse(self._head_too_large())
             return
@@ -138,6 +159,9 @@ class GuardedProtocol(AtOnceProtocol):
             )
             return
         super().on_headers_complete()
+        if self.parser.should_upgrade():
+            # It drops what came with this, and so may be in the middle of the next request.
+            self.cycle.keep_alive = False
 
     def on_body(self, body: bytes) -> None:
         """Hand a piece of the body on."""
@@ -215,10 +239,11 @@ class GuardedProtocol(AtOnceProtocol):
         self.send_answer()
         if self.cycle is not None:
             # The app must not answer too.
-            has_begun = self.is_at_work() and self.cycle.response_started
+            is_owed = bool(self.pipeline) or (self.is_at_work() and self.cycle.response_started)
             self.cycle.disconnected = True
             self.cycle.message_event.set()
-            if has_begun:
+            if is_owed:
+                # What came before has not been answered, or not to the end: this would be taken for a part of that.
                 self._cut_off()
                 return
         self.transport.write(_answer(error))

@@ -12,19 +12,24 @@ from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar
 
 import msgspec
 
+from tiffin.derived.answering import OnDemandPlan
 from tiffin.errors import TooLarge
 from tiffin.server.requests.call import check_references
+from tiffin.serving import OnlinePlan
 from tiffin.wire.media import JSON
 
 if TYPE_CHECKING:
     from starlette.requests import Request
 
+    from tiffin.derived.answering import OnDemandAnswer
     from tiffin.features import Features
     from tiffin.server.caller import Caller
     from tiffin.server.edge.hosts import Headers
     from tiffin.server.options import Limits
-    from tiffin.serving import OnlineAnswer, OnlinePlan
+    from tiffin.serving import OnlineAnswer
     from tiffin.store import FeatureStore
+
+    Answer = OnlineAnswer | OnDemandAnswer
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -64,7 +69,7 @@ class Format(Generic[A]):
     """Reads the body of a request."""
     question: Callable[[FeatureStore, A], Question]
     """Tells what it asks."""
-    write: Callable[[OnlineAnswer, A], bytes]
+    write: Callable[[Answer, A], bytes]
     """Writes the answer to it as JSON."""
 
 
@@ -81,10 +86,13 @@ class Glance(Generic[A]):
         What is read.
     limits : Limits
         How much one request may ask for.
+    query : str
+        What follows the path in a request, if it is written so: from the question mark on.
     """
 
-    def __init__(self, path: str, form: Format[A], store: FeatureStore, limits: Limits) -> None:
+    def __init__(self, path: str, form: Format[A], store: FeatureStore, limits: Limits, query: str = "") -> None:
         self.path = path
+        self.query = query
         self._form = form
         self._store = store
         self._limits = limits
@@ -111,7 +119,7 @@ class Glance(Generic[A]):
         return None if answer is None else (form.write(answer, asked), count)
 
 
-async def ask(request: Request, question: Question, write: Callable[[OnlineAnswer], T]) -> T:
+async def ask(request: Request, question: Question, write: Callable[[Answer], T]) -> T:
     """Read features of entities, and write the answer.
 
     Parameters
@@ -137,22 +145,21 @@ async def ask(request: Request, question: Question, write: Callable[[OnlineAnswe
     store: FeatureStore = app.store
     caller: Caller = state["caller"]
     state["rows"] = count = _count(question, app.options.limits)
-    plan = store.plans.known(question.features, full_feature_names=question.full_feature_names)
-    if plan is None:
-        plan = await _prepared(store, caller, question)
-    else:
-        caller.require("read", plan.tables)
-    answer = _glance(store, plan, question, count)
+    known = store.plans.known(question.features, full_feature_names=question.full_feature_names)
+    if known is not None:
+        caller.require("read", known.tables)
+    plan = known or await _prepared(store, caller, question)
+    answer = _glance(store, plan, question, count) if isinstance(plan, OnlinePlan) else None
     if answer is not None:
         return write(answer)
     return await _in_thread(_read, plan, question, write)
 
 
-async def _prepared(store: FeatureStore, caller: Caller, question: Question) -> OnlinePlan:
+async def _prepared(store: FeatureStore, caller: Caller, question: Question) -> OnlinePlan | OnDemandPlan:
     """Make the plan, if the caller may read what it takes: errors would tell of what they may not."""
     caller.require("read")
     caller.require("read", await _in_thread(store.tables_of, question.features))
-    recall = partial(store.plans.recall, full_feature_names=question.full_feature_names)
+    recall = partial(store.recall, full_feature_names=question.full_feature_names)
     return await _in_thread(recall, question.features)
 
 
@@ -163,15 +170,16 @@ def _glance(store: FeatureStore, plan: OnlinePlan, question: Question, count: in
     return plan.glance(_needed(question, plan), from_json=True)
 
 
-def _read(plan: OnlinePlan, question: Question, write: Callable[[OnlineAnswer], T]) -> T:
+def _read(plan: OnlinePlan | OnDemandPlan, question: Question, write: Callable[[Answer], T]) -> T:
     return write(plan.read(_needed(question, plan), at=question.at, from_json=True))
 
 
-def _needed(question: Question, plan: OnlinePlan) -> Entities:
+def _needed(question: Question, plan: OnlinePlan | OnDemandPlan) -> Entities:
     """Return the entities, without the columns that are to be left out."""
     entities = question.entities
-    if question.others_are_left_out and isinstance(entities, dict) and entities.keys() >= {*plan.entity}:
-        return {name: entities[name] for name in plan.entity}
+    needed = plan.entity if isinstance(plan, OnlinePlan) else dict.fromkeys((*plan.entity, *plan.request))
+    if question.others_are_left_out and isinstance(entities, dict) and entities.keys() >= {*needed}:
+        return {name: entities[name] for name in needed}
     # If one is missing, what there is helps to say so.
     return entities
 

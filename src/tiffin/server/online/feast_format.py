@@ -15,6 +15,7 @@ import msgspec
 import polars as pl
 from msgspec import UNSET, Meta, UnsetType
 
+from tiffin.derived.answering import OnDemandAnswer
 from tiffin.errors import InvalidInputError
 from tiffin.frames.texts import from_json
 from tiffin.online import decode_head
@@ -111,7 +112,7 @@ class FeastWrite(Parameters, kw_only=True, frozen=True, forbid_unknown_fields=Fa
     df: Columns
 
 
-def write(answer: OnlineAnswer, asked: FeastQuestion) -> bytes:
+def write(answer: OnlineAnswer | OnDemandAnswer, asked: FeastQuestion) -> bytes:
     """Write an answer as the JSON of a `FeastReply`.
 
     Parameters
@@ -121,6 +122,8 @@ def write(answer: OnlineAnswer, asked: FeastQuestion) -> bytes:
     asked : FeastQuestion
         What was asked.
     """
+    if isinstance(answer, OnDemandAnswer):
+        return _computed(answer, asked)
     shape = answer.shape
     columns = shown(answer, _converters(shape))
     present, always = _constants(len(answer))
@@ -135,12 +138,30 @@ def write(answer: OnlineAnswer, asked: FeastQuestion) -> bytes:
     return b'{"metadata":%b,"results":%b}' % (about, _encode(vectors))
 
 
+def _computed(answer: OnDemandAnswer, asked: FeastQuestion) -> bytes:
+    found = answer.columns
+    columns = shown(answer, json_values.converters(found, _in_seconds))
+    present, always = _constants(len(answer))
+    statuses, times, tables = answer.statuses, answer.timestamps, answer.tables
+    vectors = [
+        _Vector(values, statuses[name], [time or _EPOCH for time in times[name]])
+        if name in tables
+        else _Vector(values, present, always)
+        for name, values in columns.items()
+    ]
+    groups = {name: table.partition("/")[0] for name, table in tables.items()}
+    names = _names([*found], groups) if asked.full_feature_names else [*found]
+    views = [FeastView(table.partition("/")[2], version) for table, version in answer.versions.items()]
+    with_versions = asked.include_feature_view_version_metadata
+    return _encode({"metadata": FeastMetadata(names, views if with_versions else UNSET), "results": vectors})
+
+
 class _Vector(msgspec.Struct, gc=False):
     """A `FeastVector` in the making, whose parts may be JSON already."""
 
     values: list[Any]
     statuses: list[Any] | msgspec.Raw
-    event_timestamps: msgspec.Raw
+    event_timestamps: list[datetime] | msgspec.Raw
 
 
 @lru_cache(maxsize=32)

@@ -11,6 +11,7 @@ from typing import Annotated, Any, NamedTuple
 import msgspec
 from msgspec import Meta
 
+from tiffin.derived.answering import OnDemandAnswer
 from tiffin.online import datetimes, decode_head
 from tiffin.schema import dtypes
 from tiffin.server.answers import json_values
@@ -85,7 +86,7 @@ class OnlineReply(msgspec.Struct, frozen=True):
     ]
 
 
-def write(answer: OnlineAnswer, *, in_words: bool = False) -> bytes:
+def write(answer: OnlineAnswer | OnDemandAnswer, *, in_words: bool = False) -> bytes:
     """Write an answer as the JSON of an `OnlineReply`.
 
     Parameters
@@ -95,6 +96,8 @@ def write(answer: OnlineAnswer, *, in_words: bool = False) -> bytes:
     in_words : bool
         Whether NaN and infinities are "NaN", "Infinity" and "-Infinity"; else they are null.
     """
+    if isinstance(answer, OnDemandAnswer):
+        return _computed(answer, in_words)
     form = _form(answer.shape, in_words)
     columns = shown(answer, form.converters)
     rows = _encode(list(map(form.row, *columns.values())))
@@ -105,6 +108,22 @@ def write(answer: OnlineAnswer, *, in_words: bool = False) -> bytes:
     for place, times in zip(form.places, answer.times, strict=True):
         rest = rest.replace(place, written_times(times))
     return b'{"rows":%b,"statuses":{%b},%b' % (rows, statuses, rest)
+
+
+def _computed(answer: OnDemandAnswer, in_words: bool) -> bytes:
+    columns = answer.columns
+    leaf = json_values.in_words if in_words else json_values.plain
+    values = shown(answer, json_values.converters(columns, leaf))
+    return _encode(
+        OnlineReply(
+            rows=[dict(zip(values, row, strict=True)) for row in zip(*values.values(), strict=True)],
+            statuses=dict(answer.statuses),
+            timestamps=dict(answer.timestamps),
+            versions=answer.versions,
+            dtypes={name: dtypes.encode(column.dtype) for name, column in columns.items()},
+            origins={name: column.origin for name, column in columns.items() if column.origin},
+        )
+    )
 
 
 def _statuses(answer: OnlineAnswer, missing: dict[str, list[Status]]) -> bytes:
@@ -160,7 +179,7 @@ def written_times(times: Sequence[int | None]) -> bytes:
     return written.replace(b'"]', b'Z"]')
 
 
-def shown(answer: OnlineAnswer, converters: dict[str, Convert]) -> dict[str, list[Any]]:
+def shown(answer: OnlineAnswer | OnDemandAnswer, converters: dict[str, Convert]) -> dict[str, list[Any]]:
     """Return the columns of an answer, with what JSON has no form for converted."""
     columns = answer.to_dict()
     for name, convert in converters.items():

@@ -12,7 +12,7 @@ import anyio
 import msgspec
 from starlette.responses import Response
 
-from tiffin.errors import Forbidden, InvalidInputError, NotFoundError, TooLarge, did_you_mean
+from tiffin.errors import FeatureNotFound, Forbidden, InvalidInputError, NotFoundError, TooLarge, did_you_mean
 from tiffin.schema.names import check_part
 from tiffin.server.status import Malformed, UnsupportedMedia
 from tiffin.wire import encode
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
     from tiffin.access import Scope
     from tiffin.cache import MemoryCache
+    from tiffin.definitions import Definitions
+    from tiffin.derived.on_demand import OnDemandFeatures
     from tiffin.features import Features
     from tiffin.registry import Service
     from tiffin.server.answers.forms import Whole
@@ -43,6 +45,7 @@ ANY_GROUP = "-"
 
 _QUICK_BYTES = 32 << 10
 """Bodies up to this size are decoded at once: going to a thread takes longer."""
+_MOST_DIGITS = 19
 _NESTED = (dict, list)
 _decode = msgspec.json.Decoder().decode
 _PARTS = msgspec.json.Decoder(dict[str, msgspec.Raw])
@@ -108,8 +111,18 @@ class Call:
         return Response(encode(_within(value, str(self.store.path))), media_type=JSON)
 
     def may(self, scope: Scope, *tables: str) -> None:
-        """Refuse what the caller may not do to these tables; see `Caller.require`."""
+        """Refuse what the caller may not do to these tables, and to write to a store that is away.
+
+        Raises
+        ------
+        AccessError
+            See `Caller.require`.
+        NotReady
+            The store's folder is away.
+        """
         self.caller.require(scope, tables)
+        if scope != "read":
+            self.request.app.state.ground.check()
 
     def may_all(self, scope: Scope) -> None:
         """Refuse what concerns every table to who may not see every table.
@@ -136,6 +149,7 @@ class Call:
             There is no such table.
         """
         self.may(scope)
+        check_references(features, self.limits)
         tables = await self.run(self.store.tables_of, features)
         self.may(scope, *tables)
         return tables
@@ -178,15 +192,54 @@ class Call:
         self.may(scope, *found.lock)
         return found
 
-    async def may_replace(self, find: Callable[[Scope, str], Awaitable[object]], name: str) -> None:
+    async def on_demand(self, scope: Scope, name: str) -> OnDemandFeatures:
+        """Find on-demand features.
+
+        Raises
+        ------
+        AccessError
+            The caller may not do this to what they are called, or to one of the tables that they are computed from.
+        FeatureNotFound
+            There are none of this name.
+        """
+        self.may(scope, name)
+        found = {one.name: one for one in await self.run(self.store.registered)}
+        if name not in found:
+            raise FeatureNotFound(f"there are no on-demand features {name[:300]}", hint=did_you_mean(name, found))
+        self.may(scope, *found[name].inputs)
+        return found[name]
+
+    async def may_apply(self, scope: Scope, wanted: Definitions) -> None:
+        """Refuse definitions of what the caller may not do this to: tables, and services by what they ask for.
+
+        Raises
+        ------
+        AccessError
+            The caller may not do this to one of the tables.
+        TableNotFound, Ambiguous, InvalidName
+            A service asks for features of a table that is none.
+        TooLarge
+            They are more than one request may name.
+        """
+        self.may(scope, *wanted.tables)
+        check_references([*wanted.tables, *wanted.services], self.limits)
+        for name, service in wanted.services.items():
+            await self.may_use(scope, service.features)
+            await self.may_replace(self.service, name, scope)
+
+    async def may_replace(
+        self, find: Callable[[Scope, str], Awaitable[object]], name: str, scope: Scope = "write"
+    ) -> None:
         """Refuse to put something in the place of what the caller may not remove.
 
         Parameters
         ----------
         find : callable
-            `service` or `training_set`.
+            `service`, `training_set` or `on_demand`.
         name : str
             Of what is there, if anything is.
+        scope : "read" or "write"
+            To read is enough for who only asks what would become of it.
 
         Raises
         ------
@@ -195,7 +248,7 @@ class Call:
         """
         if not self.caller.sees_all:
             with contextlib.suppress(NotFoundError):
-                await find("write", name)
+                await find(scope, name)
 
     async def run(self, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
         """Call a function that may take long, in a thread.
@@ -303,6 +356,21 @@ class Call:
         )
 
 
+def check_references(features: Features, limits: Limits) -> None:
+    """Refuse more references than one request may have.
+
+    Raises
+    ------
+    TooLarge
+        There are more.
+    """
+    if isinstance(features, list | tuple) and len(features) > limits.references_per_request:
+        raise TooLarge(
+            f"{len(features):,} references are asked for; {limits.references_per_request:,} may be at once",
+            hint="ask in several requests",
+        )
+
+
 def _check_names(request: Request) -> None:
     """Refuse parameters that the document does not have: who wrote them expects something of them."""
     said = (request.scope["route"].openapi_extra or {}).get("parameters", ())
@@ -356,6 +424,8 @@ def _within(value: Any, folder: str) -> Any:
         return value.replace(f"{folder}/", "") if value != folder else "."
     if isinstance(value, list | tuple):
         return [_within(one, folder) for one in value]
+    if isinstance(value, dict):
+        return {name: _within(one, folder) for name, one in value.items()}
     if not isinstance(value, msgspec.Struct):
         return value
     told = {name: getattr(value, name) for name in value.__struct_fields__}
@@ -392,7 +462,9 @@ def _reader(kind: msgspec.inspect.Type) -> Callable[[str, list[str]], Any]:
         kind = kind.type
     if isinstance(kind, msgspec.inspect.UnionType):
         readers = [_reader(one) for one in kind.types if not isinstance(one, msgspec.inspect.NoneType)]
-        return _one_or_all if _all in readers and _text in readers else readers[0]
+        if _text in readers:
+            return _one_or_all if _all in readers else _number_or_text if len(readers) > 1 else _text
+        return readers[0]
     if isinstance(kind, msgspec.inspect.VarTupleType | msgspec.inspect.ListType):
         return _all
     if isinstance(
@@ -409,6 +481,12 @@ def _all(_name: str, texts: list[str]) -> list[str]:
 def _one_or_all(_name: str, texts: list[str]) -> str | list[str]:
     """Take a single text as what it is: alone, it can be the name of a feature service."""
     return texts if len(texts) > 1 else texts[0]
+
+
+def _number_or_text(name: str, texts: list[str]) -> int | str:
+    """Take digits for a number: no name consists of them."""
+    text = _text(name, texts)
+    return int(text) if text.isascii() and text.isdigit() and len(text) < _MOST_DIGITS else text
 
 
 def _text(name: str, texts: list[str]) -> str:

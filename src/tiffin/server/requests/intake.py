@@ -8,18 +8,25 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import polars as pl
 
+from tiffin import definitions
 from tiffin.errors import InvalidInputError, NotFoundError
 from tiffin.frames import FeatureFrame
 from tiffin.frames.texts import as_meant, from_json
+from tiffin.schema.dtypes import decode
 from tiffin.server.answers.forms import FRAMES
 from tiffin.server.requests.call import check_media, converted
+from tiffin.server.requests.changing import Applying, ApplyingJson
+from tiffin.server.requests.parameters import Records
+from tiffin.server.status import Malformed
 from tiffin.tables.actions import Once
 from tiffin.wire import Bounds, from_csv, from_parquet, from_stream
-from tiffin.wire.media import ARROW, CSV, IDEMPOTENCY_KEY, JSON, PARQUET
+from tiffin.wire.media import ARROW, CSV, IDEMPOTENCY_KEY, JSON, PARQUET, TOML
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from tiffin.definitions import Definitions
+    from tiffin.derived.on_demand import OnDemandFeatures
     from tiffin.server.requests.call import Call
     from tiffin.server.requests.parameters import Parameters
     from tiffin.store import FeatureStore
@@ -135,6 +142,84 @@ async def spine_of(call: Call, kind: type[Parameters]) -> Spine:
     return Spine(await call.run(read), given)
 
 
+async def current_of(call: Call, kind: type[Parameters], table: str) -> tuple[dict[str, Any], FeatureFrame | None]:
+    """Read what is to be compared with a table: parameters, and rows if there are any.
+
+    Parameters
+    ----------
+    call : Call
+        The request.
+    kind : type of Parameters
+        What may be said.
+    table : str
+        `group/name`; says what texts in JSON and CSV are read as.
+
+    Returns
+    -------
+    dict, FeatureFrame or None
+        The parameters as the store takes them.
+
+    Raises
+    ------
+    UnsupportedMedia, Malformed, InvalidInputError, LimitError
+        As for `rows_of`.
+    """
+    data = await call.request.body()
+    if not data or check_media(call.request.headers.get("content-type", ""), FRAMES) == JSON:
+        said = await call.run(call.decoded, data)
+        if not isinstance(said, dict) or "rows" not in said:
+            return _given(call, kind, said), None
+    sent = await rows_of(call, kind, table)
+    return sent.given, sent.frame
+
+
+async def sample_of(call: Call, features: OnDemandFeatures) -> FeatureFrame:
+    """Read rows that on-demand features are to be computed for: keys of the tables, and columns of the request.
+
+    Raises
+    ------
+    AccessError, UnsupportedMedia, Malformed, InvalidInputError, LimitError
+        As for `spine_of`.
+    """
+    body = await _body(call)
+    tables = await call.may_use("read", features.inputs)
+
+    def read() -> FeatureFrame:
+        _, found = _taken(call, Records, body, "rows")
+        keys, _ = _keys_and_times(call.store, tables)
+        asked = {name: decode(text) for name, text in features.request.items()}
+        return _meant(found, body.media, keys | asked, ())
+
+    return await call.run(read)
+
+
+async def definitions_of(call: Call) -> tuple[Definitions, dict[str, Any]]:
+    """Read definitions that are to be applied, and how; a body of TOML has the rest in its URL.
+
+    Raises
+    ------
+    UnsupportedMedia, Malformed, InvalidInputError
+        It is no TOML or JSON, or says what no definition can.
+    """
+    if check_media(call.request.headers.get("content-type", ""), (JSON, TOML)) == TOML:
+        try:
+            text = (await call.request.body()).decode()
+        except UnicodeDecodeError as error:
+            raise Malformed(f"the body is not UTF-8: {error}", hint="send TOML in UTF-8") from error
+        return await call.run(definitions.read, text), call.query(Applying).given()
+    said = await call.run(call.decoded, await call.request.body())
+    given = _given(call, ApplyingJson, said)
+    read: dict[str, Any] = {
+        name: await call.run(_definitions, given.pop(name)) for name in ("definitions", "expected") if name in given
+    }
+    return read.pop("definitions"), {**given, **read}
+
+
+def _definitions(given: Definitions | str) -> Definitions:
+    """Read definitions as strictly as a file of them, whatever form they came in."""
+    return definitions.read(given if isinstance(given, str) else definitions.write(given))
+
+
 async def training_frame_of(call: Call) -> FeatureFrame:
     """Read a training frame, which only Arrow brings whole: with its lock.
 
@@ -151,7 +236,11 @@ async def training_frame_of(call: Call) -> FeatureFrame:
 
 
 def _bounds(call: Call) -> Bounds:
-    return Bounds(rows=call.limits.rows_per_request, size_bytes=call.limits.decompressed_bytes)
+    return Bounds(
+        rows=call.limits.rows_per_request,
+        size_bytes=call.limits.decompressed_bytes,
+        columns=call.limits.columns_per_request,
+    )
 
 
 async def _body(call: Call) -> Body:
@@ -169,11 +258,23 @@ def _taken(call: Call, kind: type[Parameters], body: Body, rows: str) -> tuple[d
                 f"the body has no list of rows under {rows!r}", hint=f'send {{"{rows}": [{{"column": value}}, …]}}'
             )
         bounds.check_rows(len(found))
-        return converted({**call.given(kind), **values}, kind).given(), found
+        bounds.check_columns(len(set().union(*found)))
+        return _given(call, kind, values), found
     given = call.query(kind).given()
     if body.media == ARROW:
         return given, from_stream(body.data, bounds).frame
     return given, (from_parquet if body.media == PARQUET else from_csv)(body.data, bounds)
+
+
+def _given(call: Call, kind: type[Parameters], values: Any) -> dict[str, Any]:
+    """Take parameters from the URL and from a JSON body, which goes before the URL."""
+    in_url = call.given(kind)
+    if not isinstance(values, dict):
+        return converted(values, kind).given()
+    if in_url.keys() & values.keys():
+        # What nobody asks for any more must make sense all the same.
+        converted({**values, **in_url}, kind)
+    return converted({**in_url, **values}, kind).given()
 
 
 def _meant(found: Any, media: str, dtypes: Dtypes, times: Sequence[str]) -> FeatureFrame:
@@ -185,7 +286,7 @@ def _meant(found: Any, media: str, dtypes: Dtypes, times: Sequence[str]) -> Feat
 def _known(store: FeatureStore, table: str) -> Dtypes:
     """Return the columns of a table with their dtypes; none if there is no such table."""
     try:
-        return store.snapshot(table).dtypes
+        return store.snapshot(table).known
     except NotFoundError:
         return {}
 

@@ -12,14 +12,15 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
-from tiffin import config
 from tiffin.errors import InvalidInputError
+from tiffin.schema.durations import parse_duration
+from tiffin.schema.names import is_part
+from tiffin.schema.rules import Rule
 
 _MOST = 2**53 - 1
 """Whole numbers up to here are the same in every JSON library."""
 
 Whole = Annotated[int, Meta(ge=0, le=_MOST)]
-Version = Annotated[Whole, Meta(description="A version; the newest if left out.", examples=[0])]
 Moment = Annotated[
     str,
     Meta(
@@ -44,9 +45,14 @@ ColumnName = Annotated[str, Meta(min_length=1, max_length=128)]
 # Documented only: the store checks names itself, and says what is wrong with one.
 _PART = "[A-Za-z0-9_][A-Za-z0-9_-]{0,127}"
 _TABLE = f"({_PART}/)?{_PART}"
+PinName = Annotated[str, Meta(min_length=1, max_length=128, extra_json_schema={"pattern": f"^{_PART}$"})]
+Version = Annotated[
+    Whole | PinName,
+    Meta(description="A version, by its number or a tag, or a stage; the newest if left out.", examples=[0]),
+]
 ReferenceText = Annotated[
     str,
-    Meta(examples=["user/ratings:mean"], extra_json_schema={"pattern": f"^{_TABLE}(@[0-9]{{1,18}})?(:.{{1,128}})?$"}),
+    Meta(examples=["user/ratings:mean"], extra_json_schema={"pattern": f"^{_TABLE}(@{_PART})?(:.{{1,128}})?$"}),
 ]
 TableText = Annotated[str, Meta(examples=["user/ratings"], extra_json_schema={"pattern": f"^{_TABLE}$"})]
 OwnName = Annotated[str, Meta(examples=["recommender"], extra_json_schema={"pattern": f"^{_PART}$"})]
@@ -68,6 +74,23 @@ FullNames = Annotated[
 Nan = Annotated[
     Literal["null", "text"],
     Meta(description='How JSON shows NaN and infinities: as null, or as "NaN", "Infinity", "-Infinity".'),
+]
+Constraints = Annotated[
+    tuple[Annotated[str, Meta(max_length=100_000)] | dict[str, Any], ...],
+    Meta(
+        description="What rows must satisfy, in words or as objects; in a URL an object is written as JSON.",
+        examples=[["mean between 0 and 5"]],
+    ),
+]
+RuleName = Annotated[Rule, Meta(description="What the table promises its readers from now on.")]
+Evolve = Annotated[bool, Meta(description="Allow a change of schema that readers may notice.")]
+NarrowOrNot = Annotated[Literal["exact", "compact"], Meta(description="`compact` narrows 64-bit floats to 32 bits.")]
+Inputs = Annotated[Text | tuple[Text, ...], Meta(description="What the rows were made from.")]
+Defaults = Annotated[
+    dict[str, bool | int | float | str | None],
+    Meta(
+        description="What answers for a feature that is missing; null takes a default away.", examples=[{"mean": 0.0}]
+    ),
 ]
 
 
@@ -93,6 +116,30 @@ def moment_or_column(text: str) -> datetime | str:
     return moment(text) if re.match(r"\d{4}-\d\d-\d\d", text) else text
 
 
+def moment_or_pin(value: int | str) -> datetime | int | str:
+    """Read a time; leave a version as it is. What can be the name of one is no time: those have colons."""
+    return value if isinstance(value, int) or is_part(value) else moment(value)
+
+
+def constraints(written: tuple[str | dict[str, Any], ...]) -> list[str | dict[str, Any]]:
+    """Take the texts that are JSON objects, as URLs have them, for those; no constraint in words begins like one.
+
+    Raises
+    ------
+    InvalidInputError
+        One is no JSON.
+    """
+    try:
+        return [
+            msgspec.json.decode(one, type=dict[str, Any]) if isinstance(one, str) and one.lstrip()[:1] == "{" else one
+            for one in written
+        ]
+    except (msgspec.MsgspecError, RecursionError) as error:
+        raise InvalidInputError(
+            f"constraints: {error}", hint='write mean between 0 and 5, or {"column": "mean", "min": 0, "max": 5}'
+        ) from error
+
+
 def duration(text: str) -> timedelta:
     """Read a duration, in ISO 8601 or as people write it.
 
@@ -104,7 +151,7 @@ def duration(text: str) -> timedelta:
     try:
         return msgspec.convert(text, timedelta)
     except msgspec.ValidationError:
-        return config.parse_duration(text)
+        return parse_duration(text)
 
 
 def _as_it_is(value: Any) -> Any:
@@ -120,6 +167,9 @@ _READERS: dict[str, Any] = {
     "known_at": moment_or_column,
     "ttl": duration,
     "older_than": duration,
+    "baseline": moment_or_pin,
+    "current": moment_or_pin,
+    "constraints": constraints,
 }
 
 
@@ -180,6 +230,17 @@ class AtVersion(Parameters, frozen=True, kw_only=True):
         return table if self.version is UNSET else f"{table}@{self.version}"
 
 
+class OfVersion(AtVersion, frozen=True, kw_only=True):
+    """A version of a table, or of one feature of it."""
+
+    feature: Annotated[ColumnName, Meta(description="One feature; all columns if left out.")] | UnsetType = UNSET
+
+    def reference(self, table: str) -> str:
+        """Say what is meant as a reference."""
+        pinned = super().reference(table)
+        return pinned if self.feature is UNSET else f"{pinned}:{self.feature}"
+
+
 class Several(Parameters, frozen=True, kw_only=True):
     """Several tables, and whose rows of them."""
 
@@ -225,17 +286,15 @@ class Saving(Parameters, frozen=True, kw_only=True):
     partition_by: Annotated[ColumnNames, Meta(description="Columns with few values.")] | UnsetType = UNSET
     description: Text | UnsetType = UNSET
     online: Annotated[bool, Meta(description="Whether the online index holds the newest rows.")] | UnsetType = UNSET
-    defaults: (
-        Annotated[
-            dict[str, bool | int | float | str | None],
-            Meta(description="What answers for a feature that is missing.", examples=[{"mean": 0.0}]),
-        ]
-        | UnsetType
-    ) = UNSET
-    evolve: Annotated[bool, Meta(description="Allow a change of schema that readers may notice.")] = False
-    dtypes: Annotated[Literal["exact", "compact"], Meta(description="`compact` narrows 64-bit floats to 32 bits.")] = (
-        "exact"
-    )
+    defaults: Defaults | UnsetType = UNSET
+    rule: RuleName | UnsetType = UNSET
+    constraints: Constraints | UnsetType = UNSET
+    evolve: Evolve = False
+    on_violation: Annotated[
+        Literal["refuse", "quarantine"],
+        Meta(description="Whether rows that break a constraint are refused, or kept apart and the others saved."),
+    ] = "refuse"
+    dtypes: NarrowOrNot = "exact"
     expected_version: (
         Annotated[
             int, Meta(ge=-1, le=_MOST, description="Save only if the table is at this version; -1: does not exist.")
@@ -243,7 +302,7 @@ class Saving(Parameters, frozen=True, kw_only=True):
         | UnsetType
     ) = UNSET
     message: Text = ""
-    inputs: Annotated[Text | tuple[Text, ...], Meta(description="What the rows were made from.")] = ()
+    inputs: Inputs = ()
     force: Force = False
 
 
@@ -285,7 +344,7 @@ class Newest(Parameters, frozen=True, kw_only=True):
 class Versions(Parameters, frozen=True, kw_only=True):
     """Two versions to compare."""
 
-    old: Annotated[Whole, Meta(description="The version to compare with.")]
+    old: Annotated[Whole | PinName, Meta(description="The version to compare with.", examples=[0])]
     new: Version | UnsetType = UNSET
 
 

@@ -1,6 +1,20 @@
 """The routes, by what they are about: each only asks the store and answers what it says."""
 
-from tiffin.server.routes import feast, features, historical, online, operations, services, tables, training
+from tiffin.server.routes import (
+    catalogue,
+    constraints,
+    derived,
+    evolution,
+    feast,
+    features,
+    historical,
+    online,
+    operations,
+    services,
+    tables,
+    training,
+    versions,
+)
 
 ROUTERS = (
     online.router,
@@ -8,6 +22,11 @@ ROUTERS = (
     feast.router,
     features.router,
     tables.router,
+    evolution.router,
+    versions.router,
+    constraints.router,
+    catalogue.router,
+    derived.router,
     historical.router,
     services.router,
     training.router,

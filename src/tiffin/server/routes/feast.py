@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -10,27 +11,33 @@ from starlette.responses import Response
 
 from tiffin.errors import InvalidInputError
 from tiffin.server.document.openapi import documented
-from tiffin.server.online.asking import Question, ask
+from tiffin.server.online.asking import Format, Question, ask
 from tiffin.server.online.direct import DirectRoute, read_json
 from tiffin.server.online.feast_format import FeastPush, FeastQuestion, FeastReply, FeastWrite, frame_of, write
 from tiffin.server.requests.call import Call
+from tiffin.store import FeatureStore
 
 router = APIRouter(tags=["feast"])
 reads = APIRouter(route_class=DirectRoute, tags=["feast"])
 
-_QUESTION = msgspec.json.Decoder(FeastQuestion)
+
+def _question(store: FeatureStore, asked: FeastQuestion) -> Question:
+    if bool(asked.features) == bool(asked.feature_service):
+        raise InvalidInputError("features or feature_service", hint="give one of them")
+    features = store.service(asked.feature_service) if asked.feature_service else [*asked.features]
+    return Question(features, asked.entities, asked.full_feature_names, others_are_left_out=True)
+
+
+FEAST = Format(msgspec.json.Decoder(FeastQuestion), _question, write)
+"""Feast's format."""
 
 
 @reads.post("/get-online-features", **documented("Read features as Feast does", body=FeastQuestion, gives=FeastReply))
 async def get_online_features(request: Request) -> bytes:
     """Read features of entities as they are now, for Feast's clients (online store type `remote`)."""
-    asked = await read_json(request, _QUESTION)
-    if bool(asked.features) == bool(asked.feature_service):
-        raise InvalidInputError("features or feature_service", hint="give one of them")
-    store = request.app.state.store
-    features = store.service(asked.feature_service) if asked.feature_service else [*asked.features]
-    question = Question(features, asked.entities, asked.full_feature_names, others_are_left_out=True)
-    return await ask(request, question, lambda answer: write(answer, asked))
+    asked = await read_json(request, FEAST.decoder)
+    question = FEAST.question(request.app.state.store, asked)
+    return await ask(request, question, partial(write, asked=asked))
 
 
 @router.post("/push", **documented("Push rows as Feast does", body=FeastPush, gives=None))
@@ -56,7 +63,7 @@ async def _append(call: Call, view: str, columns: dict[str, list[Any]], *, is_on
     info = await call.run(call.store.describe, view)
 
     def save() -> None:
-        frame = frame_of(columns, info, call.store.snapshot(info.table).dtypes)
+        frame = frame_of(columns, info, call.store.snapshot(info.table).known)
         call.store.push(info.table, frame) if is_online else call.store.save(info.table, frame, mode="append")
 
     # Feast takes no rows at all for nothing to do.

@@ -6,7 +6,7 @@ from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from tiffin.agreement import Verification
-from tiffin.quality.report import LeakageReport
+from tiffin.quality.leakage.report import LeakageReport
 from tiffin.server.answers import forms
 from tiffin.server.answers.forms import Frame
 from tiffin.server.document.openapi import documented

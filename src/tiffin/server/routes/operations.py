@@ -31,7 +31,7 @@ async def health(request: Request) -> Response:
 async def ready(request: Request) -> Response:
     """Tell whether the store can be read, and how far the online index is behind each table."""
     call = Call(request)
-    return call.result(await call.run(readiness, call.store, call.caller))
+    return call.result(await call.run(readiness, call.store, request.app.state.ground, call.caller))
 
 
 @router.get("/metrics", **documented("Give figures for Prometheus", gives=str, media=MEDIA))

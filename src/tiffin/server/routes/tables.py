@@ -1,4 +1,4 @@
-"""Routes of tables: list, describe, save, read, history, diff, profile, restore, drop, push, materialize, explain."""
+"""Routes of tables: list, describe, save, read, history, diff, restore, drop, push, materialize, explain."""
 
 from __future__ import annotations
 
@@ -9,8 +9,7 @@ from starlette.responses import Response
 
 from tiffin.diff import Diff
 from tiffin.materialize import Materialized
-from tiffin.quality.profile import Profile
-from tiffin.server.answers import forms, reading
+from tiffin.server.answers import covered, forms, reading
 from tiffin.server.answers.forms import Frame
 from tiffin.server.document.openapi import Group, Name, documented
 from tiffin.server.requests.call import Call
@@ -42,14 +41,15 @@ async def tables(request: Request) -> Response:
     call = Call(request)
     call.may("read")
     infos = await call.run(call.store.tables)
-    return call.result([info for info in infos if call.caller.sees(info.table)])
+    return call.result([covered.table(call.caller, info) for info in infos if call.caller.sees(info.table)])
 
 
 @router.get(_TABLE, **documented("Describe a table", query=AtVersion, gives=TableInfo))
 async def describe(request: Request, group: Group, name: Name) -> Response:
     """Describe a table: its columns, keys, size and versions."""
     call, table = await Call.of_table(request, "read", group, name)
-    return call.result(await call.run(call.store.describe, call.query(AtVersion).reference(table)))
+    info = await call.run(call.store.describe, call.query(AtVersion).reference(table))
+    return call.result(covered.table(call.caller, info))
 
 
 @router.post(_TABLE, **documented("Save rows as the next version", frame=Saving, gives=Commit, repeatable=True))
@@ -81,7 +81,8 @@ async def read(request: Request, group: Group, name: Name) -> Response:
 async def history(request: Request, group: Group, name: Name) -> Response:
     """List the versions of a table that can be read, newest first."""
     call, table = await Call.of_table(request, "read", group, name)
-    return call.result(await call.run(call.store.history, table, **call.query(Newest).given()))
+    commits = await call.run(call.store.history, table, **call.query(Newest).given())
+    return call.result(covered.made(call.caller, commits))
 
 
 @router.get(_TABLE + "/diff", **documented("Compare two versions", query=Versions, gives=Diff))
@@ -89,13 +90,6 @@ async def diff(request: Request, group: Group, name: Name) -> Response:
     """Tell what changed between two versions of a table."""
     call, table = await Call.of_table(request, "read", group, name)
     return call.result(await call.run(call.store.diff, table, **call.query(Versions).given()))
-
-
-@router.get(_TABLE + "/profile", **documented("Look at the values", query=AtVersion, gives=Profile))
-async def profile(request: Request, group: Group, name: Name) -> Response:
-    """Tell what the values of a version look like, column by column."""
-    call, table = await Call.of_table(request, "read", group, name)
-    return call.result(await call.run(call.store.profile, call.query(AtVersion).reference(table)))
 
 
 @router.post(_TABLE + "/restore", **documented("Restore a version", body=Restoring, gives=Commit))
