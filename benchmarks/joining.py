@@ -36,15 +36,15 @@ def run(*, quick: bool, large: bool) -> Iterator[Result]:
     with tempfile.TemporaryDirectory() as folder:
         store = tiffin.FeatureStore(Path(folder) / "store", memory_cache_bytes=0, disk_cache_bytes=0)
         for number, (name, size) in enumerate([*sizes.items(), *((f"m{copy}", sizes["m"]) for copy in range(1, 5))]):
-            _save(store, name, *size, seed=number)
+            save(store, name, *size, seed=number)
         for spine_rows, name in ((100_000, "m"), (1_000_000, "m"), (1_000_000, "l")):
-            yield from _one_table(store, name, _spine(spine_rows // scale, sizes[name][1]))
-        spine = _spine(100_000 // scale, sizes["m"][1])
+            yield from _one_table(store, name, make_spine(spine_rows // scale, sizes[name][1]))
+        spine = make_spine(100_000 // scale, sizes["m"][1])
         yield _five_tables(store, spine)
-        yield _memory(store, "l", _spine(1_000_000 // scale, sizes["l"][1]), 1200)
+        yield _memory(store, "l", make_spine(1_000_000 // scale, sizes["l"][1]), 1200)
         if large:
             _save_huge(store)
-            yield _memory(store, "huge", _spine(1_000_000, HUGE_ENTITIES), 2000)
+            yield _memory(store, "huge", make_spine(1_000_000, HUGE_ENTITIES), 2000)
 
 
 def _keys(rows: int, entities: int, seed: int) -> pl.DataFrame:
@@ -53,11 +53,11 @@ def _keys(rows: int, entities: int, seed: int) -> pl.DataFrame:
     return pl.select(user_id=pl.Series(random.integers(0, entities, rows)), event_timestamp=pl.lit(START) + times)
 
 
-def _spine(rows: int, entities: int) -> pl.DataFrame:
+def make_spine(rows: int, entities: int) -> pl.DataFrame:
     return _keys(rows, entities, seed=100)
 
 
-def _save(store: tiffin.FeatureStore, name: str, rows: int, entities: int, *, seed: int, floats: int = 10) -> None:
+def save(store: tiffin.FeatureStore, name: str, rows: int, entities: int, *, seed: int, floats: int = 10) -> None:
     random = np.random.default_rng(seed)
     features = [pl.Series(f"feature_{number}", random.random(rows)) for number in range(floats)]
     names = pl.Series("segment", [f"segment {number:03d}" for number in range(500)])
@@ -68,7 +68,7 @@ def _save(store: tiffin.FeatureStore, name: str, rows: int, entities: int, *, se
 
 def _save_huge(store: tiffin.FeatureStore) -> None:
     for part in range(HUGE_PARTS):
-        _save(store, "huge", 10_000_000, HUGE_ENTITIES, seed=part, floats=3)
+        save(store, "huge", 10_000_000, HUGE_ENTITIES, seed=part, floats=3)
 
 
 def _one_table(store: tiffin.FeatureStore, name: str, spine: pl.DataFrame) -> Iterator[Result]:
@@ -78,13 +78,13 @@ def _one_table(store: tiffin.FeatureStore, name: str, spine: pl.DataFrame) -> It
     sides: list[Callable[[], pl.DataFrame]] = [
         lambda: store.get_historical_features(spine, f"g/{name}").to_polars(),
         lambda: pl.scan_parquet(files).select(KEYS + features).collect().select(pl.col(features).gather(rows)),
-        partial(_by_polars, files, spine),
-        partial(_by_duckdb, files, spine, features),
+        partial(by_polars, files, spine),
+        partial(by_duckdb, files, spine, features),
     ]
-    ours, by_polars, by_duckdb = (sides[place]().sort(pl.all()) for place in (0, 2, 3))
-    assert ours.equals(by_polars)
-    assert ours.equals(by_duckdb)
-    del ours, by_polars, by_duckdb
+    ours, from_polars, from_duckdb = (sides[place]().sort(pl.all()) for place in (0, 2, 3))
+    assert ours.equals(from_polars)
+    assert ours.equals(from_duckdb)
+    del ours, from_polars, from_duckdb
     mine, floor, polars, duck = alternately(7, *sides)
     rival, other = ("Polars", polars) if min(polars) <= min(duck) else ("DuckDB", duck)
     case = f"{spine.height:,} × {store.describe(f'g/{name}').rows:,} rows"
@@ -95,14 +95,14 @@ def _one_table(store: tiffin.FeatureStore, name: str, spine: pl.DataFrame) -> It
     yield Result("joining", f"{case}, beside {rival}", shown(min(mine)), beside, f"{share:.2f}", "≤ 1", share <= 1)
 
 
-def _by_polars(files: list[str], spine: pl.DataFrame) -> pl.DataFrame:
+def by_polars(files: list[str], spine: pl.DataFrame) -> pl.DataFrame:
     left = spine.with_row_index("row").sort("event_timestamp")
     right = pl.scan_parquet(files).collect()
     joined = left.join_asof(right, on="event_timestamp", by="user_id", check_sortedness=False)
     return joined.sort("row").drop("row")
 
 
-def _by_duckdb(files: list[str], spine: pl.DataFrame, features: list[str]) -> pl.DataFrame:
+def by_duckdb(files: list[str], spine: pl.DataFrame, features: list[str]) -> pl.DataFrame:
     columns = ", ".join(f"f.{name}" for name in features)
     query = f"""
         select s.*, {columns} from spine s asof left join read_parquet({files}) f
@@ -111,7 +111,7 @@ def _by_duckdb(files: list[str], spine: pl.DataFrame, features: list[str]) -> pl
     with duckdb.connect() as connection:
         connection.execute("set timezone = 'UTC'")
         connection.register("spine", spine.to_arrow())
-        return pl.DataFrame(connection.execute(query).to_arrow_table())
+        return pl.DataFrame(connection.sql(query).to_arrow_table())
 
 
 def _five_tables(store: tiffin.FeatureStore, spine: pl.DataFrame) -> Result:

@@ -48,6 +48,7 @@ if len(sys.argv) > 2:
     class Static:
         def __init__(self, options):
             self.limits, self.connections = options.limits, Connections(options.limits)
+            self.at_once = {}
 
         async def __call__(self, scope, receive, send):
             await receive()
@@ -146,7 +147,7 @@ def _online(url: str, path: Path, rounds: int, seconds: int) -> Iterator[Result]
         if feast_url:
             asks |= {f"feast {name}": _asks_feast(feast_url, count) for name, count in (("one", 1), ("hundred", 100))}
         # In turns, so that a noisy machine disturbs all alike.
-        taken = [{name: _load(ask, seconds) for name, ask in asks.items()} for _ in range(rounds)]
+        taken = [{name: load(ask, seconds) for name, ask in asks.items()} for _ in range(rounds)]
     middle = {name: median(one[name].per_s for one in taken) for name in asks}
     share = median(one["one"].per_s / one["static"].per_s for one in taken)
     yield Result(
@@ -167,12 +168,12 @@ def _online(url: str, path: Path, rounds: int, seconds: int) -> Iterator[Result]
 
 
 def _rows(url: str, seconds: int) -> Iterator[Result]:
-    page = _load(Ask(f"{url}/features/user/large?limit=1000"), seconds)
+    page = load(Ask(f"{url}/features/user/large?limit=1000"), seconds)
     yield Result(
         "http", "cached read of 1,000 rows as JSON, 8 connections", f"p99 {page.p99_ms:.1f} ms",
         f"p50 {page.p50_ms:.1f} ms, {page.per_s:,.0f}/s", "", "p99 ≤ 20 ms", page.p99_ms <= 20,
     )  # fmt: skip
-    arrow = _load(Ask(f"{url}/features/bulk/frame", headers={"Accept": ARROW}), seconds, connections=1)
+    arrow = load(Ask(f"{url}/features/bulk/frame", headers={"Accept": ARROW}), seconds, connections=1)
     megabytes = arrow.bytes_per_s / 1e6
     yield Result(
         "http", "100,000 × 10 as Arrow", f"{megabytes:,.0f} MB/s", f"p50 {arrow.p50_ms:.1f} ms", "", "≥ 300 MB/s",
@@ -221,7 +222,8 @@ def _asks_feast(url: str, count: int) -> Ask:
     return Ask(f"{url}/get-online-features", {"features": features, "entities": entities})
 
 
-def _load(ask: Ask, seconds: int, connections: int = CONNECTIONS) -> Load:
+def load(ask: Ask, seconds: int, connections: int = CONNECTIONS) -> Load:
+    """Send a request again and again, with wrk."""
     ask.once()
     with tempfile.NamedTemporaryFile("w", suffix=".lua") as script:
         script.write(ask.script())

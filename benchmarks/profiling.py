@@ -14,7 +14,7 @@ import polars as pl
 
 import tiffin
 from benchmarks.measure import Result, alternately, shown
-from tiffin.quality.kept import KeptProfiles
+from tiffin.quality.profiles.kept import KeptProfiles
 
 
 def frame(rows: int) -> pl.DataFrame:

@@ -8,8 +8,6 @@ from __future__ import annotations
 import contextlib
 import random
 import shutil
-import socket
-import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -21,6 +19,7 @@ import polars as pl
 
 import tiffin
 from benchmarks.measure import Result, shown
+from benchmarks.redis_server import redis
 from tiffin.materialize import Materialized
 
 FEATURES = [f"user/large:f{number}" for number in range(10)]
@@ -169,39 +168,12 @@ def _percentiles(
 
 def _redis(path: Path, entities: int) -> Iterator[Result]:
     """Fill and read the same table in Redis, where there is a server."""
-    program = shutil.which("redis-server") or shutil.which("valkey-server")
-    if program is None:
-        return
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    arguments = [program, "--port", str(port), "--save", "", "--appendonly", "no", "--bind", "127.0.0.1"]
-    server = subprocess.Popen(arguments, stdout=subprocess.DEVNULL)
-    try:
-        store = tiffin.FeatureStore(path, online_index=f"redis://127.0.0.1:{port}/0", memory_cache_bytes=0)
-        _until_reachable(port)
-        (done,) = store.materialize("user/large")
-        yield Result(
-            "materialize",
-            "M from scratch into Redis",
-            f"{done.entities_written / done.seconds:,.0f}/s",
-            "",
-            "",
-            "",
-            True,
-        )
-        yield from _reads(store, "M", entities, 3_000, has_goals=False, where=", Redis")
-    finally:
-        server.terminate()
-        server.wait()
-
-
-def _until_reachable(port: int) -> None:
-    end = time.monotonic() + 10
-    while True:
-        try:
-            socket.create_connection(("127.0.0.1", port)).close()
-        except ConnectionRefusedError:
-            assert time.monotonic() < end, "the Redis server did not start"
-        else:
+    with redis() as address:
+        if address is None:
+            yield Result("online", "Redis: not measured, it is not installed", "", "", "", "", met=True)
             return
+        store = tiffin.FeatureStore(path, online_index=f"redis://{address}/0", memory_cache_bytes=0)
+        (done,) = store.materialize("user/large")
+        speed = f"{done.entities_written / done.seconds:,.0f}/s"
+        yield Result("materialize", "M from scratch into Redis", speed, "", "", "", met=True)
+        yield from _reads(store, "M", entities, 3_000, has_goals=False, where=", Redis")

@@ -16,7 +16,7 @@ from benchmarks.saving import frame
 
 
 def run(*, quick: bool) -> Iterator[Result]:
-    saves = 1_000 if quick else 10_000
+    saves = 300 if quick else 10_000
     for mode, keep in (("overwrite", 200), ("overwrite", None), ("append", 200)):
         with tempfile.TemporaryDirectory() as folder:
             yield from _saves(Path(folder), saves, mode, keep)

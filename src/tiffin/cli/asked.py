@@ -32,7 +32,7 @@ class Keys(NamedTuple):
     """What rows are found by in the tables that are asked for."""
 
     entity: "dict[str, pl.DataType]"
-    """Each entity column."""
+    """Each entity column, and each column that on-demand features take."""
     times: set[str]
     """The tables' timestamps."""
 
@@ -69,8 +69,15 @@ def keys_of(run: Run, features: "Features") -> Keys:
     features : str, sequence of str or Service
         What is asked for.
     """
+    from tiffin.schema.dtypes import decode
+
     keys = Keys({}, set())
-    for table in _tables(run, features):
+    computed = {one.name: one for one in run.store.registered()}
+    asked = _tables(run, features)
+    for one in (computed[name] for name in asked if name in computed):
+        keys.entity.update({name: decode(text) for name, text in one.request.items()})
+        asked += [text.partition(":")[0] for text in one.inputs]
+    for table in dict.fromkeys(name for name in asked if name not in computed):
         info = run.store.describe(table)
         schema = run.store.read(table, limit=0).schema
         keys.entity.update({name: schema[name] for name in info.entity})

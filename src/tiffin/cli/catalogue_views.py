@@ -14,7 +14,7 @@ from tiffin.definitions import Applied, FieldChange
 from tiffin.search import Match
 
 _SIGNS = {"added": ("+", "green"), "changed": ("~", "yellow"), "removed": ("-", "red")}
-_STYLES = {"table": "cyan", "column": "green", "service": "magenta", "training_set": "blue"}
+_STYLES = {"table": "cyan", "column": "green", "service": "magenta", "training_set": "blue", "on_demand": "yellow"}
 
 
 def changes(applied: Applied) -> Iterator[RenderableType]:

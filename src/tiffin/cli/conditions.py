@@ -7,8 +7,8 @@ from decimal import Decimal, InvalidOperation
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tiffin.cli.assignments import unquoted
-from tiffin.config import parse_duration
 from tiffin.errors import InvalidInputError
+from tiffin.schema.durations import parse_duration
 
 if TYPE_CHECKING:
     import polars as pl

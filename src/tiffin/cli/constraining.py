@@ -80,7 +80,7 @@ def constrain(
 def _declared(text: str, name: str | None, *, only_warn: bool) -> Any:
     import msgspec
 
-    from tiffin.schema.constraint_texts import parse
+    from tiffin.schema.constraints.texts import parse
 
     return msgspec.structs.replace(parse(text), name=name or "", severity="warn" if only_warn else "error")
 

@@ -7,8 +7,8 @@ from rich.text import Text
 
 from tiffin.cli import words
 from tiffin.cli.views import listing
-from tiffin.schema.constraint_texts import text
-from tiffin.schema.constraints import Constraint
+from tiffin.schema.constraints.kinds import Constraint
+from tiffin.schema.constraints.texts import text
 from tiffin.tables.violations import CheckReport
 
 

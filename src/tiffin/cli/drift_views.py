@@ -7,7 +7,7 @@ from rich.text import Text
 
 from tiffin.cli import plots, words
 from tiffin.cli.views import listing
-from tiffin.quality.drift import ColumnDrift, ColumnSide, Drift, Measure
+from tiffin.quality.drift.answer import ColumnDrift, ColumnSide, Drift, Measure
 from tiffin.quality.panels import of_sides
 
 _MEASURES = ("psi", "ks", "js", "new", "gone")

@@ -56,8 +56,11 @@ def _edited(run: Run, text: str) -> Definitions | None:
         if written is None or written == text:
             return None
         try:
-            return read(written)
+            found = read(written)
         except InvalidInputError as error:
             run.complain(error)
             ask(run, "Edit it again?", "it with tiffin declare TABLE --set FIELD=VALUE")
             text = written
+            continue
+        # As with git, who leaves nothing has thought better of it.
+        return found if found.tables or found.services else None

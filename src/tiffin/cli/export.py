@@ -76,6 +76,18 @@ def written_json(document: object, name: str) -> Iterator[None]:
         yield
 
 
+def write_bytes(data: bytes, name: str) -> None:
+    """Write a file in one step.
+
+    Raises
+    ------
+    StorageError
+        It cannot be written.
+    """
+    with _replacing(name, lambda file: file.write(data)):
+        pass
+
+
 def _write(frame: pl.DataFrame, file: BinaryIO, form: Format) -> None:
     """Write piece by piece in Python: what Polars writes itself ends a closed pipe with an error of its own."""
     if form is Format.PARQUET:

@@ -63,7 +63,7 @@ def create(
         import msgspec
 
         from tiffin.access import keys_of
-        from tiffin.config import parse_duration
+        from tiffin.schema.durations import parse_duration
 
         until = None if expires is None else datetime.now(UTC) + parse_duration(expires)
         key, secret = keys_of(run.store.path).create(name, scope or ["read"], group or ["*"], until)

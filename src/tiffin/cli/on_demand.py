@@ -10,7 +10,7 @@ from rich.text import Text
 
 from tiffin.cli.options import JsonOption, StoreOption, complete_table, example, pairs_of
 from tiffin.cli.run import running
-from tiffin.errors import InvalidInputError
+from tiffin.errors import CorruptData, InvalidInputError
 
 if TYPE_CHECKING:
     import polars as pl
@@ -92,9 +92,13 @@ def drop(ctx: typer.Context, name: NameArgument, store: StoreOption = None, as_j
 def _dtype(text: str) -> "pl.DataType":
     from tiffin.schema.dtypes import decode
 
+    hint = "write Float64, Int64, Boolean, String or Date"
     if not re.fullmatch(r"[A-Za-z0-9]+(\(.*\))?", text):
-        raise InvalidInputError(f"{text!r} is no type", hint="write Float64, Int64, Boolean, String or Date")
-    return decode(text)
+        raise InvalidInputError(f"{text!r} is no type", hint=hint)
+    try:
+        return decode(text)
+    except CorruptData as error:
+        raise InvalidInputError(f"{text!r} is no type", hint=hint) from error
 
 
 def _listing(found: "Sequence[OnDemandFeatures]") -> RenderableType:

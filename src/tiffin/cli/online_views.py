@@ -11,6 +11,7 @@ from rich.text import Text
 from tiffin.agreement import TableVerification, Verification
 from tiffin.cli import words
 from tiffin.cli.views import listing, short
+from tiffin.derived.answering import OnDemandAnswer
 from tiffin.materialize import Materialized
 from tiffin.serving.answer import OnlineAnswer, Status
 
@@ -24,7 +25,7 @@ _STYLES = {
 _DIFFERENCES_SHOWN = 10
 
 
-def document(answer: OnlineAnswer) -> dict[str, Any]:
+def document(answer: OnlineAnswer | OnDemandAnswer) -> dict[str, Any]:
     """Arrange an answer by entity: the value, status and time of each feature."""
     statuses, timestamps = answer.statuses, answer.timestamps
     rows = []
@@ -37,7 +38,7 @@ def document(answer: OnlineAnswer) -> dict[str, Any]:
     return {"rows": rows}
 
 
-def answer(found: OnlineAnswer) -> Table:
+def answer(found: OnlineAnswer | OnDemandAnswer) -> Table:
     """Show the features of entities, a line each."""
     rows = document(found)["rows"]
     columns = list(rows[0]["entity"]) if rows else []

@@ -44,7 +44,7 @@ ReferenceArgument = Annotated[
     str,
     typer.Argument(
         metavar="TABLE",
-        help="group/name, pinned as group/name@3; the group may be left out where the name is unique.",
+        help="group/name, pinned as group/name@3 or @tag; the group may be left out where the name is unique.",
         autocompletion=complete_table,
     ),
 ]
@@ -83,6 +83,11 @@ def value_of(option: str, read: Callable[[str], T], text: str | None) -> T | Non
         return read(text)
     except InvalidInputError as error:
         raise typer.BadParameter(": ".join(filter(None, (error.message, error.hint))), param_hint=option) from None
+
+
+def pin_of(text: str) -> int | str:
+    """Read which version is meant: a number, or the name of a tag or a stage."""
+    return int(text) if text.isascii() and text.isdigit() else text
 
 
 def moment_of(text: str) -> datetime:

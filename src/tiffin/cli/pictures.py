@@ -1,11 +1,15 @@
 """Pictures into files: SVG as it is, in a page of HTML, or as PNG."""
 
+import re
 from enum import StrEnum
 from pathlib import Path
 
 from tiffin.cli import words
-from tiffin.errors import InvalidInputError, MissingDependency
+from tiffin.errors import InvalidInputError, LimitError, MissingDependency
 
+_HEIGHT = re.compile(r' height="(\d+)"')
+_TALLEST = 12_000
+"""Of a PNG, before it is enlarged: with 200 columns, it takes some hundreds of megabytes to draw."""
 _ZOOM = 2.0
 """PNG has twice the picture's size, for screens of high density."""
 
@@ -47,11 +51,18 @@ def encode(svg: str, form: Form) -> bytes:
     ------
     MissingDependency
         PNG needs a library that is not installed.
+    LimitError
+        There are too many columns for PNG.
     """
     if form is Form.SVG:
         return svg.encode()
     if form is Form.HTML:
         return f'<!doctype html><meta charset="utf-8"><title>Tiffin</title><body>{svg}</body>\n'.encode()
+    height = int(_HEIGHT.search(svg)[1])  # type: ignore[index] # of our own pictures, which all say it
+    if height > _TALLEST:
+        raise LimitError(
+            f"a picture {height:,} points high takes too much memory as PNG", hint="name the file .svg or .html"
+        )
     try:
         import resvg_py
     except ModuleNotFoundError:

@@ -6,10 +6,9 @@ from typing import Any
 from rich.console import RenderableType
 from rich.text import Text
 
-from tiffin.cli import plots, words
-from tiffin.cli.views import listing
+from tiffin.cli import plots, views, words
 from tiffin.quality.panels import of_values
-from tiffin.quality.profile import ColumnProfile, Profile
+from tiffin.quality.profiles.profile import ColumnProfile, Profile
 
 _MEDIAN = "0.5"
 _NUMBERS = ("nulls", "distinct", "min", "median", "max", "mean")
@@ -17,11 +16,11 @@ _NUMBERS = ("nulls", "distinct", "min", "median", "max", "mean")
 
 def profile(found: Profile, *, plot: bool) -> Iterator[RenderableType]:
     """Show what the values of a version look like, a line a column."""
-    yield Text.assemble((found.table, "bold"), f" version {found.version} · {words.many(found.rows, 'row')}")
+    yield Text.assemble((found.name, "bold"), f" · {words.many(found.rows, 'row')}")
     if plot:
         yield from plots.plots([of_values(column, found.rows) for column in found.columns])
         return
-    table = listing("column", "type", *_NUMBERS, "frequent", right=_NUMBERS)
+    table = views.listing("column", "type", *_NUMBERS, "frequent", right=_NUMBERS)
     for each in found.columns:
         distinct = "" if each.distinct is None else f"{'' if each.is_exact else '~'}{words.count(each.distinct)}"
         table.add_row(
@@ -46,4 +45,4 @@ def _missing(column: ColumnProfile) -> str:
 def _short(value: Any) -> str:
     if value is None:
         return ""
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
+    return f"{value:.4g}" if isinstance(value, float) else views.short(value)

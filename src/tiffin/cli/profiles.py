@@ -8,7 +8,6 @@ import typer
 from rich.text import Text
 
 from tiffin.cli import words
-from tiffin.cli.assignments import parse_assignment
 from tiffin.cli.formats import STREAM, Format, format_of
 from tiffin.cli.options import (
     FormatOption,
@@ -18,6 +17,7 @@ from tiffin.cli.options import (
     example,
     moment_of,
     names_of,
+    pin_of,
     value_of,
 )
 from tiffin.cli.pictures import Form, encode, form_of
@@ -121,7 +121,7 @@ def drift(
         with run.busy(f"comparing {reference}"):
             found = run.store.drift(
                 reference,
-                _version(baseline),
+                _version(run, reference, baseline),
                 _current(run, reference, current, file_format),
                 columns=names_of(columns),
                 thresholds=thresholds,
@@ -151,21 +151,26 @@ def _wrote(out: Path | None) -> list[Text]:
 
 def _threshold(text: str) -> tuple[str, float | None]:
     """Read a threshold as it is written: `psi=0.2`, `mean.psi=off`."""
-    key, value = parse_assignment(text)
+    key, _, value = (part.strip() for part in text.rpartition("="))
     try:
         return key, None if value == "off" else float(value)
     except ValueError:
-        raise InvalidInputError(f"{value!r} is no threshold", hint="write a number, or off") from None
+        raise InvalidInputError(f"{text!r} is no threshold", hint="write psi=0.1, mean.psi=0.1 or psi=off") from None
 
 
-def _version(text: str) -> int | datetime | str:
-    """Read a version as it is written: a number, a time, or a name."""
-    if text.isascii() and text.isdigit():
-        return int(text)
+def _version(run: Run, reference: str, text: str) -> int | datetime | str:
+    """Read a version as it is written: a number, a name, or a time."""
+    pin = pin_of(text)
+    if isinstance(pin, int):
+        return pin
     try:
-        return moment_of(text)
+        moment = moment_of(text)
     except InvalidInputError:
         return text
+    # A tag may be called like a day.
+    table = reference.partition(":")[0]
+    names = [*(tag.name for tag in run.store.tags(table)), *(stage.name for stage in run.store.stages(table))]
+    return text if text in names else moment
 
 
 def _current(
@@ -175,15 +180,15 @@ def _current(
     if text is None:
         return None
     if form is None and not _is_file(text):
-        return _version(text)
+        return _version(run, reference, text)
     from tiffin.cli import intake
 
-    return intake.read(text, form, known=run.store.snapshot(reference).dtypes)
+    return intake.read(text, form, known=run.store.snapshot(reference).known)
 
 
 def _is_file(text: str) -> bool:
-    """Tell whether a text names a file: by its ending, or because it is there."""
-    if text == STREAM or Path(text).is_file():
+    """Tell whether a text names a file, by its ending: a file called like a tag does not stand in the tag's way."""
+    if text == STREAM:
         return True
     try:
         format_of(text)

@@ -1,6 +1,7 @@
 """The commands that move rows: save and read."""
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
@@ -23,15 +24,17 @@ from tiffin.cli.options import (
     moment_of,
     names_of,
     pairs_of,
+    pin_of,
     value_of,
 )
 from tiffin.cli.run import Run, running
-from tiffin.config import parse_duration
 from tiffin.errors import TableNotFound
+from tiffin.schema.durations import parse_duration
 
 if TYPE_CHECKING:
     import polars as pl
 
+    from tiffin.tables.planning import Plan
     from tiffin.tables.table import Commit
 
 commands = typer.Typer()
@@ -83,6 +86,18 @@ def save(
             help="What answers for a missing value, in training frames and online; nothing after = takes it away.",
         ),
     ] = None,
+    rule: Annotated[
+        Literal["backward", "forward", "full", "none"] | None,
+        typer.Option("--rule", help="What the table promises its readers. A new table's: backward."),
+    ] = None,
+    constraint: Annotated[
+        list[str] | None,
+        typer.Option("--constraint", metavar="TEXT", help="What rows must satisfy from now on: 'mean >= 0'."),
+    ] = None,
+    on_violation: Annotated[
+        Literal["refuse", "quarantine"],
+        typer.Option("--on-violation", help="Refuse a save with rows that break a constraint, or keep those apart."),
+    ] = "refuse",
     mode: Annotated[
         Literal["overwrite", "append", "upsert"],
         typer.Option(
@@ -124,7 +139,9 @@ def save(
 
             known = {} if is_new_schema else schema_of(run, table)
             frame = intake.read(file, form, known=known, times=[name for name in (timestamp, created) if name])
-            commit = run.store.save(
+            # `tiffin plan` has all the options of `tiffin save`, and is this command under another name.
+            is_plan = ctx.info_name == "plan"
+            made: Any = (run.store.plan if is_plan else run.store.save)(
                 table,
                 frame,
                 entity=names_of(entity),
@@ -135,16 +152,22 @@ def save(
                 description=description,
                 online=online,
                 defaults=typed(defaults, frame.schema) if defaults else None,
+                rule=rule,
+                constraints=constraint,
+                on_violation=on_violation,
                 mode=mode,
                 evolve=evolve,
                 dtypes="compact" if compact_dtypes else "exact",
                 expected_version=expected_version,
                 message=message,
-                inputs=inputs or ([] if file == STREAM else [words.printable(file)]),
+                inputs=[_input(text) for text in inputs or ([] if file == STREAM else [file])],
                 force=force,
             )
-        run.answer(commit, saved(commit))
-        warn(run, commit)
+        if is_plan:
+            _answer_plan(run, made)
+            return
+        run.answer(made, saved(made))
+        warn(run, made)
 
 
 @commands.command(
@@ -171,7 +194,9 @@ def read(
         list[str] | None,
         typer.Option("--entity-ids", metavar="KEYS", help="Rows of these entities: 1,2; of two columns: 7:42,7:43."),
     ] = None,
-    version: Annotated[int | None, typer.Option("--version", metavar="N", help="At this version.")] = None,
+    version: Annotated[
+        str | None, typer.Option("--version", metavar="N", help="At this version, or what has this tag.")
+    ] = None,
     as_of: Annotated[
         str | None, typer.Option("--as-of", metavar="TIME", help="As it was then: 2024-05-31T12:00, UTC.")
     ] = None,
@@ -192,7 +217,7 @@ def read(
         target = target_of(run, output, form)
         is_shown = target is None and not run.as_json
         most = FIRST_ROWS + 1 if is_shown and limit is None else limit
-        pinned: dict[str, Any] = {"version": version, "as_of": moment}
+        pinned: dict[str, Any] = {"version": None if version is None else pin_of(version), "as_of": moment}
         with run.busy(f"reading {reference}"):
             frame = run.store.read(
                 reference,
@@ -206,6 +231,16 @@ def read(
         deliver(run, frame, target, limit)
 
 
+def _answer_plan(run: Run, plan: "Plan") -> None:
+    import msgspec
+
+    from tiffin.cli import plan_views
+
+    run.answer({"ok": plan.ok, **msgspec.structs.asdict(plan)}, *plan_views.planned(plan))
+    if not plan.ok:
+        raise typer.Exit(1)
+
+
 def saved(commit: "Commit") -> Text:
     """Say in a line what a commit did."""
     line = Text.assemble(("saved ", "green"), (commit.table, "bold"), f" version {commit.version} · {commit.operation}")
@@ -213,6 +248,8 @@ def saved(commit: "Commit") -> Text:
         line.append(f" · {words.many(commit.rows, 'row')}")
     if commit.rows_added or commit.rows_removed:
         line.append(f" (+{words.count(commit.rows_added or 0)} −{words.count(commit.rows_removed or 0)})", "dim")
+    if commit.quarantined:
+        line.append(f" · {words.many(commit.quarantined, 'row')} kept apart", "yellow")
     return line
 
 
@@ -223,11 +260,14 @@ def warn(run: Run, commit: "Commit") -> None:
 
 
 def schema_of(run: Run, reference: str, **pinned: Any) -> "dict[str, pl.DataType]":
-    """Return the columns of a table, none if there is no such table."""
+    """Return the columns of a table, also under the names they had before; none if there is no such table."""
     try:
-        return dict(run.store.read(reference, limit=0, **pinned).schema)
+        schema = dict(run.store.read(reference, limit=0, **pinned).schema)
     except TableNotFound:
         return {}
+    columns = run.store.describe(reference).columns
+    old = {alias: schema[one.name] for one in columns for alias in one.aliases if one.name in schema}
+    return {**old, **schema}
 
 
 def _comparisons(run: Run, reference: str, conditions: Sequence[Condition | None], pinned: dict[str, Any]) -> Any:
@@ -242,3 +282,8 @@ def _keys(run: Run, reference: str, texts: list[str] | None) -> list[Any] | None
         return None
     width = len(run.store.describe(reference).entity)
     return [tuple(text.split(":")) if width > 1 else text for text in texts]
+
+
+def _input(text: str) -> str | Path:
+    """Take an input for a path if it names a file here: its size and hash are noted."""
+    return Path(text) if Path(text).is_file() else words.printable(text)

@@ -4,22 +4,26 @@ import contextlib
 import os
 import signal
 import sys
+import warnings
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from functools import cached_property
 from pathlib import Path
-from typing import BinaryIO, NamedTuple, Protocol
+from typing import BinaryIO, NamedTuple, Protocol, TextIO
 
 import typer
-from rich.console import Console, RenderableType
+from rich.console import Console, ConsoleOptions, RenderableType
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TaskProgressColumn, TextColumn
+from rich.segment import Segment
 from rich.text import Text
 
 import tiffin
-from tiffin.errors import StorageError, TiffinError
+from tiffin.errors import DeprecatedFeature, MajorChanged, StorageError, TiffinError
 
 _FILES = {"FILE", "SPINE"}
 """What arguments and options that name a file are called in the help."""
+
+_CONTROLS = dict.fromkeys({*range(32), *range(127, 160)} - {ord("\n"), ord("\t")}, "\N{REPLACEMENT CHARACTER}")
 
 WIDTH_OF_A_FILE = 120
 """Columns to use where the output is not a terminal, which would know how many it has."""
@@ -156,13 +160,39 @@ def running(ctx: typer.Context, store: Path | None, as_json: bool, *, default: P
     run = Run(store or before.store or usual, as_json=as_json or before.as_json)
     _check_texts(ctx, run)
     try:
-        with contextlib.closing(run):
+        with contextlib.closing(run), _warnings_of(run):
             yield run
     except TiffinError as error:
         if os.environ.get("TIFFIN_DEBUG", "0") not in {"", "0"}:
             raise
         run.complain(error)
         raise typer.Exit(1) from None
+
+
+@contextlib.contextmanager
+def _warnings_of(run: Run) -> Iterator[None]:
+    """Print as ours the warnings that the store gives, which are for people; others stay as they are."""
+    ours = (DeprecatedFeature, MajorChanged)
+    with warnings.catch_warnings():
+        show = warnings.showwarning
+
+        def show_ours(  # noqa: PLR0917 - the parameters are those of `warnings.showwarning`
+            message: Warning | str,
+            category: type[Warning],
+            filename: str,
+            lineno: int,
+            file: TextIO | None = None,
+            line: str | None = None,
+        ) -> None:
+            if issubclass(category, ours):
+                run.warn(str(message))
+            else:
+                show(message, category, filename, lineno, file, line)
+
+        warnings.showwarning = show_ours
+        for category in ours:
+            warnings.simplefilter("always", category)
+        yield
 
 
 def _check_texts(ctx: typer.Context, run: Run) -> None:
@@ -208,8 +238,17 @@ def to_json(document: object) -> bytes:
     return msgspec.json.format(msgspec.json.encode(document), indent=2) + b"\n"
 
 
+class _Printing(Console):
+    """A console that values, which may come from anywhere, cannot give commands to."""
+
+    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterator[Segment]:
+        """Render as any console, with a sign in the place of control characters."""
+        for segment in super().render(renderable, options):
+            yield segment if segment.control else segment._replace(text=segment.text.translate(_CONTROLS))
+
+
 def _console(*, stderr: bool) -> Console:
-    console = Console(stderr=stderr, markup=False, highlight=False, emoji=False)
+    console = _Printing(stderr=stderr, markup=False, highlight=False, emoji=False)
     if not console.is_terminal and "COLUMNS" not in os.environ:
         console.width = WIDTH_OF_A_FILE
     return console

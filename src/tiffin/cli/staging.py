@@ -106,7 +106,7 @@ def promote(
     message: MessageOption = "",
     force: Annotated[
         bool,
-        typer.Option("--force", help="Replace what was saved since too, and columns that a feature service uses."),
+        typer.Option("--force", help="Replace what was saved since too, and take away what a feature service uses."),
     ] = False,
     store: StoreOption = None,
     as_json: JsonOption = False,

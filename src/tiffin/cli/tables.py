@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 from rich.text import Text
 
-from tiffin.cli.options import ForceOption, JsonOption, ReferenceArgument, StoreOption, example
+from tiffin.cli.options import ForceOption, JsonOption, MessageOption, ReferenceArgument, StoreOption, example
 from tiffin.cli.run import running
 
 commands = typer.Typer()
@@ -40,6 +40,9 @@ def ls(
         document = {"path": str(run.store.path), "tables": [views.summary(info) for info in infos]}
         if infos:
             run.answer(document, views.table_list(infos))
+            for info in infos:
+                if info.problem:
+                    run.warn(f"{info.problem}: see tiffin doctor {info.table}")
         else:
             where = f"group {group} of {run.store.path}" if group else str(run.store.path)
             hint = "save one: tiffin save group/name FILE"
@@ -48,13 +51,28 @@ def ls(
 
 @commands.command(rich_help_panel="Tables", epilog=example("tiffin describe user/ratings", "tiffin describe ratings@0"))
 def describe(
-    ctx: typer.Context, reference: ReferenceArgument, store: StoreOption = None, as_json: JsonOption = False
+    ctx: typer.Context,
+    reference: ReferenceArgument,
+    *,
+    edit: Annotated[bool, typer.Option("--edit", help="Change what it declares, in $EDITOR.")] = False,
+    message: MessageOption = "",
+    store: StoreOption = None,
+    as_json: JsonOption = False,
 ) -> None:
-    """Describe a table: its columns, keys, size and versions."""
+    """Describe a table: its columns, keys, size, versions, and what is said of them.
+
+    With --edit what it declares is opened in your editor; what that changes is shown, and done if you agree. Without a
+    terminal, use `tiffin declare`.
+    """
     with running(ctx, store, as_json) as run:
         from tiffin.cli import views
 
         info = run.store.describe(reference)
+        if edit:
+            from tiffin.cli import editing
+
+            editing.edit(run, info.table, message)
+            return
         run.answer(info, *views.description(info))
 
 

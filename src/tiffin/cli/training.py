@@ -20,8 +20,8 @@ from tiffin.cli.options import (
     value_of,
 )
 from tiffin.cli.run import Run, running
-from tiffin.config import parse_duration
 from tiffin.errors import InvalidInputError
+from tiffin.schema.durations import parse_duration
 
 if TYPE_CHECKING:
     import polars as pl

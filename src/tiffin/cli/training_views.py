@@ -11,7 +11,7 @@ from rich.text import Text
 
 from tiffin.cli import words
 from tiffin.cli.views import listing, short
-from tiffin.quality.report import LeakageFinding, LeakageReport
+from tiffin.quality.leakage.report import LeakageFinding, LeakageReport
 from tiffin.tables.table import Commit
 from tiffin.training.explanation import Explanation, Row
 from tiffin.training.sets import TrainingSet

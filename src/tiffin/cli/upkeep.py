@@ -7,7 +7,7 @@ from rich.text import Text
 
 from tiffin.cli.options import AnyTableArgument, JsonOption, StoreOption, example, value_of
 from tiffin.cli.run import running
-from tiffin.config import parse_duration
+from tiffin.schema.durations import parse_duration
 
 commands = typer.Typer()
 

@@ -1,12 +1,21 @@
-"""The commands about versions: history, diff, profile, restore."""
+"""The commands about versions: history, diff, restore."""
 
 from typing import Annotated
 
 import typer
 
-from tiffin.cli.options import ForceOption, JsonOption, MessageOption, ReferenceArgument, StoreOption, example
+from tiffin.cli.options import (
+    ForceOption,
+    JsonOption,
+    MessageOption,
+    ReferenceArgument,
+    StoreOption,
+    example,
+    pin_of,
+)
 from tiffin.cli.rows import saved, warn
-from tiffin.cli.run import running
+from tiffin.cli.run import Run, running
+from tiffin.errors import CorruptData
 
 commands = typer.Typer()
 
@@ -24,20 +33,32 @@ def history(
         from tiffin.cli import views
 
         commits = run.store.history(reference, limit=limit)
-        run.answer(commits, *views.versions(commits))
+        run.answer(commits, *views.versions(commits, _tags(run, reference)))
+
+
+def _tags(run: Run, reference: str) -> dict[int, list[str]]:
+    """Find which versions have which tags; that they cannot be read must not hide the history."""
+    found: dict[int, list[str]] = {}
+    try:
+        for tag in run.store.tags(reference):
+            found.setdefault(tag.version, []).append(tag.name)
+    except CorruptData as error:
+        run.warn(error.message)
+    return found
 
 
 @commands.command(
-    rich_help_panel="Versions", epilog=example("tiffin diff user/ratings", "tiffin diff user/ratings 0 1 --json")
+    rich_help_panel="Versions", epilog=example("tiffin diff user/ratings", "tiffin diff user/ratings prod 1 --json")
 )
 def diff(
     ctx: typer.Context,
     reference: ReferenceArgument,
     old: Annotated[
-        int | None, typer.Argument(metavar="OLD", help="Version to compare with; the last but one if left out.")
+        str | None,
+        typer.Argument(metavar="OLD", help="Version, tag or stage to compare with; the last but one if left out."),
     ] = None,
     new: Annotated[
-        int | None, typer.Argument(metavar="NEW", help="Version to compare; the newest if left out.")
+        str | None, typer.Argument(metavar="NEW", help="Version, tag or stage to compare; the newest if left out.")
     ] = None,
     *,
     store: StoreOption = None,
@@ -45,35 +66,20 @@ def diff(
 ) -> None:
     """Tell what changed between two versions of a table: columns, rows and values."""
     with running(ctx, store, as_json) as run:
-        from tiffin.cli import views
+        from tiffin.cli import version_views
 
         info = run.store.describe(reference)
-        before = max(info.version - 1, info.oldest_version) if old is None else old
+        before = max(info.version - 1, info.oldest_version) if old is None else pin_of(old)
         with run.busy(f"comparing versions of {info.table}"):
-            found = run.store.diff(reference, before, new)
-        run.answer(found, *views.difference(found))
-
-
-@commands.command(
-    rich_help_panel="Versions", epilog=example("tiffin profile user/ratings", "tiffin profile user/ratings@0 --json")
-)
-def profile(
-    ctx: typer.Context, reference: ReferenceArgument, store: StoreOption = None, as_json: JsonOption = False
-) -> None:
-    """Tell what the values of a version look like: nulls, distinct values, extremes, quantiles, frequent values."""
-    with running(ctx, store, as_json) as run:
-        from tiffin.cli import profile_views
-
-        with run.busy(f"looking at {reference}"):
-            found = run.store.profile(reference)
-        run.answer(found, *profile_views.profile(found))
+            found = run.store.diff(reference, before, None if new is None else pin_of(new))
+        run.answer(found, *version_views.difference(found))
 
 
 @commands.command(rich_help_panel="Versions", epilog=example("tiffin restore user/ratings 0 -m 'the import was wrong'"))
 def restore(
     ctx: typer.Context,
     reference: ReferenceArgument,
-    version: Annotated[int, typer.Argument(metavar="VERSION", help="The version to go back to.")],
+    version: Annotated[str, typer.Argument(metavar="VERSION", help="The version to go back to, or a tag of it.")],
     *,
     message: MessageOption = "",
     force: ForceOption = False,
@@ -82,6 +88,6 @@ def restore(
 ) -> None:
     """Make an older version the newest again; this is itself a version, nothing is lost."""
     with running(ctx, store, as_json) as run:
-        commit = run.store.restore(reference, version, message=message, force=force)
+        commit = run.store.restore(reference, pin_of(version), message=message, force=force)
         run.answer(commit, saved(commit))
         warn(run, commit)

@@ -1,7 +1,7 @@
 """Answers about tables and versions, for people."""
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -13,7 +13,6 @@ from rich.table import Table
 from rich.text import Text
 
 from tiffin.cli import words
-from tiffin.diff import Diff
 from tiffin.tables.catalog import ColumnInfo, TableInfo
 from tiffin.tables.table import Commit
 from tiffin.tables.upkeep import Vacuumed
@@ -39,10 +38,15 @@ def summary(info: TableInfo) -> dict[str, Any]:
 def table_list(infos: Sequence[TableInfo]) -> Table:
     """Show tables, a line each."""
     numbers = ("version", "rows", "columns", "size")
-    table = listing("table", *numbers, "entity", "timestamp", "saved", right=numbers)
+    shows_newest = any(info.newest for info in infos)
+    newest = ["newest row"] if shows_newest else []
+    table = listing("table", *numbers, "entity", "timestamp", *newest, "saved", right=numbers)
     now = datetime.now(UTC)
     for info in infos:
         group, _, name = info.table.partition("/")
+        if info.problem:
+            table.add_row(Text(info.table, style="bold red"), Text("cannot be read", style="red"))
+            continue
         table.add_row(
             Text.assemble((f"{group}/", "dim"), (name, "bold")),
             str(info.version),
@@ -51,14 +55,24 @@ def table_list(infos: Sequence[TableInfo]) -> Table:
             words.size(info.size_bytes),
             ", ".join(info.entity),
             info.timestamp or "",
+            *([_freshness(info, now)] if shows_newest else []),
             Text(words.ago(info.updated, now), style="dim"),
         )
     return table
 
 
+def _freshness(info: TableInfo, now: datetime) -> Text:
+    """Write how old the newest row is; one that is too old stands out."""
+    if info.newest is None:
+        return Text("")
+    age = words.ago(info.newest, now)
+    return Text(f"{age}, stale", style="yellow") if info.is_stale else Text(age)
+
+
 def description(info: TableInfo) -> Iterator[RenderableType]:
     """Show what is known of a table."""
-    yield Text.assemble((info.table, "bold"), f" version {info.version}")
+    on = f" stage {info.stage} on" if info.stage else ""
+    yield Text.assemble((info.table, "bold"), f"{on} version {info.version}")
     if info.description:
         yield Text(info.description, style="italic")
     facts = Table.grid(padding=(0, 2))
@@ -75,8 +89,18 @@ def _columns(infos: Sequence[ColumnInfo]) -> Table:
     more: dict[str, Callable[[ColumnInfo], str]] = {}
     if any(column.default is not None for column in infos):
         more["default"] = lambda column: "" if column.default is None else json.dumps(column.default)
-    if any(column.description for column in infos):
-        more["description"] = lambda column: column.description
+    if any(column.aliases for column in infos):
+        more["was called"] = lambda column: ", ".join(column.aliases)
+    if any(column.deprecated for column in infos):
+        more["deprecated"] = lambda column: column.deprecated.message if column.deprecated else ""
+    if any(column.unit for column in infos):
+        more["unit"] = lambda column: column.unit
+    if any(column.owner for column in infos):
+        more["owner"] = lambda column: column.owner
+    if any(column.labels for column in infos):
+        more["labels"] = lambda column: _labels(column.labels)
+    if any(column.description or column.links for column in infos):
+        more["description"] = lambda column: "\n".join(filter(None, (column.description, *column.links)))
     table = listing("column", "type", "role", *more)
     for column in infos:
         role = Text(column.role, style=ROLE_STYLES.get(column.role, "dim"))
@@ -84,7 +108,23 @@ def _columns(infos: Sequence[ColumnInfo]) -> Table:
     return table
 
 
+def _labels(labels: Mapping[str, str]) -> str:
+    return ", ".join(f"{label}={value}" if value else label for label, value in labels.items())
+
+
+def _said(info: TableInfo) -> Iterator[tuple[str, str]]:
+    if info.owner:
+        yield "owner", info.owner
+    if info.labels:
+        yield "labels", _labels(info.labels)
+    if info.links:
+        yield "links", "\n".join(info.links)
+    if info.newest:
+        yield "newest row", f"{words.clock(info.newest)} UTC, {_freshness(info, datetime.now(UTC))}"
+
+
 def _facts(info: TableInfo) -> Iterator[tuple[str, str]]:
+    yield from _said(info)
     yield "rows", words.count(info.rows)
     yield "size", f"{words.size(info.size_bytes)} in {words.many(info.files, 'file')}"
     yield "saved", f"{words.clock(info.updated)} UTC, {words.ago(info.updated, datetime.now(UTC))}"
@@ -99,19 +139,36 @@ def _facts(info: TableInfo) -> Iterator[tuple[str, str]]:
         yield "ttl", words.span(info.ttl)
     if info.online:
         yield "online", "yes"
+    if info.derivation:
+        yield "derived from", _source(info)
     if info.partition_by:
         yield "partitions", ", ".join(info.partition_by)
+    if info.rule != "backward" or info.major:
+        yield "schema", f"rule {info.rule}, major version {info.major}"
+    if info.constraints:
+        yield "constraints", ", ".join(each.name for each in info.constraints)
     yield "folder", info.path
 
 
-def versions(commits: Sequence[Commit]) -> Iterator[RenderableType]:
-    """Show versions, each with why and from what it was made."""
+def _source(info: TableInfo) -> str:
+    assert info.derivation is not None  # the caller has looked
+    source = f"{info.derivation.definition.source}@{info.derivation.version}"
+    if info.behind is None:
+        return f"{source}, which is not there any more"
+    return f"{source}, {words.many(info.behind, 'version')} behind" if info.behind else source
+
+
+def versions(commits: Sequence[Commit], tags: Mapping[int, Sequence[str]]) -> Iterator[RenderableType]:
+    """Show versions, each with its tags and why and from what it was made."""
     for commit in commits:
         line = Text.assemble((f"{commit.version:>7}", "bold"), f"  {words.clock(commit.timestamp)} UTC  ")
         line.append(f"{commit.operation:<9}", "cyan")
         if commit.rows is not None:
             line.append(f"  {words.many(commit.rows, 'row')}")
-        yield line.append(_change(commit.rows_added, commit.rows_removed))
+        line.append(_change(commit.rows_added, commit.rows_removed))
+        for tag in tags.get(commit.version, ()):
+            line.append(f"  {tag}", "bold magenta")
+        yield line
         yield Padding(Text(" · ").join(_notes(commit)), (0, 0, 0, 9), expand=False)
 
 
@@ -121,6 +178,8 @@ def _notes(commit: Commit) -> Iterator[Text]:
         yield Text(commit.message)
     if commit.inputs:
         yield Text(f"from {', '.join(commit.inputs)}", style="dim")
+    if commit.major is not None:
+        yield Text(f"major version {commit.major} of the schema begins", style="yellow")
     if commit.narrowed:
         yield Text(f"floats narrowed to 32 bits: {', '.join(commit.narrowed)}", style="yellow")
 
@@ -132,49 +191,6 @@ def _change(added: int | None, removed: int | None) -> Text:
     if removed:
         change.append(f"  −{removed:,}", "red")
     return change
-
-
-def difference(diff: Diff) -> Iterator[RenderableType]:
-    """Show what changed between two versions."""
-    yield Text.assemble((diff.table, "bold"), f" version {diff.old} → {diff.new}")
-    if diff.is_empty:
-        yield Text("no difference", style="green")
-        return
-    facts = Table.grid(padding=(0, 2))
-    facts.add_column(style="cyan")
-    facts.add_column(overflow="fold")
-    matched = f"matched by {', '.join(diff.key)}" if diff.key else "compared as whole rows"
-    facts.add_row("rows", f"{diff.rows_old:,} → {diff.rows_new:,} ({matched})")
-    facts.add_row("added", Text(f"{diff.rows_added:,}", style="green" if diff.rows_added else "dim"))
-    facts.add_row("removed", Text(f"{diff.rows_removed:,}", style="red" if diff.rows_removed else "dim"))
-    if diff.key:
-        facts.add_row("changed", Text(f"{diff.rows_changed:,}", style="yellow" if diff.rows_changed else "dim"))
-    for change in diff.schema:
-        facts.add_row("schema", change)
-    yield facts
-    if diff.columns:
-        yield changed_columns(diff)
-
-
-def changed_columns(diff: Diff, most: int | None = None) -> Table:
-    """Show the columns that changed, the most changed first, at most so many."""
-    table = listing("column", "rows changed", "for example", right=("rows changed",))
-    for column in diff.columns[:most]:
-        table.add_row(Text(column.name, style="bold"), f"{column.changed:,}", _changed_value(diff, column.name))
-    hidden = len(diff.columns[most:]) if most is not None else 0
-    if hidden:
-        table.add_row(Text(f"and {words.many(hidden, 'column')} more", style="dim"))
-    return table
-
-
-def _changed_value(diff: Diff, column: str) -> Text:
-    for example in diff.examples:
-        value = example.get(column)
-        if isinstance(value, dict):
-            key = ", ".join(f"{name} {example[name]}" for name in diff.key)
-            old, new = (short(value[side]) for side in ("old", "new"))
-            return Text.assemble((f"{key}: ", "dim"), (old, "red"), " → ", (new, "green"))
-    return Text()
 
 
 def short(value: object) -> str:
@@ -192,9 +208,7 @@ def vacuumed(done: Sequence[Vacuumed], *, dry_run: bool) -> Iterator[RenderableT
     numbers = ("versions removed", "files removed", "freed", "oldest version")
     table = listing("table", *numbers, "", right=numbers)
     for each in done:
-        held = (
-            Text(f"version {each.held_version} is being read", style="yellow") if each.held_version is not None else ""
-        )
+        held = Text(f"version {each.held_version} is needed", style="yellow") if each.held_version is not None else ""
         table.add_row(
             Text(each.table, style="bold"),
             str(each.versions_removed),

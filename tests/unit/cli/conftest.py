@@ -12,6 +12,7 @@ from cli_driver import Cli, ratings
 
 import feast_repositories
 from tiffin import FeatureStore
+from tiffin.definitions import write
 from tiffin.engineering import synthetic
 
 
@@ -33,6 +34,11 @@ def prepared(tmp_path_factory) -> Path:
     (folder / "movies.jsonl.gz").write_bytes(gzip.compress(movies.write_ndjson().encode()))
     synthetic.ratings(movies, 20, 300).write_parquet(folder / "ratings.parquet")
     feast_repositories.write_repository(folder / "feature_repo")
+    (folder / "definitions.toml").write_text(write(store.definitions()))
+    (folder / "features.toml").write_text(
+        '["user/activity"]\nsource = "user/ratings"\nentity = "user_id"\nwindows = ["7d", "all"]\n'
+        'aggregations.mean = ["mean", "count"]\n'
+    )
     return folder
 
 

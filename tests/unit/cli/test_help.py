@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import polars as pl
 import pytest
 import typer
 from cli_driver import command, environment
@@ -69,6 +70,18 @@ def furnish(example: str) -> None:
         store.create_service("ranker", ["user/profile:age"])
     if "first_try" in example and "--save" not in example:
         store.save_training_set("first_try", store.get_historical_features([{"user_id": 7}], ["user/profile"]))
+    if re.search(r"\bprod\b", example) and "tiffin tag " not in example:
+        store.tag("user/ratings", 0, "prod")
+    if "try1" in example:
+        store.stage("user/ratings", store.read("user/ratings"), "try1")
+    if re.search("derive (refresh|show) user", example):
+        what = {"source": "user/ratings", "entity": "user_id", "windows": "7d", "aggregations": {"mean": "mean"}}
+        store.derive("user/activity", what)
+    if "--drop mean_range" in example:
+        store.constrain("user/ratings", "mean between 0 and 10")
+    if "on-demand drop" in example:
+        how = {"inputs": ["user/ratings:mean"], "outputs": {"x": pl.Float64}, "sql": {"x": "mean * 2"}}
+        store.register(tiffin.on_demand("user/surprise", **how))
     if "keys revoke" in example:
         keys_of(store.path).create("dashboard", ["read"])
     if re.search("push|online get|verify", example):

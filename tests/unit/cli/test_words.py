@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tiffin.cli import words
-from tiffin.config import parse_duration
+from tiffin.schema.durations import parse_duration
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from tiffin.cli.movie_tables import MovieTable
 from tiffin.cli.run import Run
 from tiffin.errors import CorruptData
 from tiffin.frames import FeatureFrame
-from tiffin.quality.report import LeakageFinding
+from tiffin.quality.leakage.report import LeakageFinding
 from tiffin.training.explanation import Explanation, Row
 from tiffin.training.spine import in_utc
 

@@ -11,8 +11,8 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from tiffin.cli import version_views, words
 from tiffin.cli import views as shown
-from tiffin.cli import words
 from tiffin.cli.demo import prediction_report, serving_report
 from tiffin.cli.demo.course import Report
 from tiffin.cli.demo.sections import indented, section
@@ -146,10 +146,10 @@ def _second_save(second: SecondSave) -> Iterator[RenderableType]:
     for found in second.diffs:
         yield indented(_change(found))
         if found.columns:
-            yield indented(shown.changed_columns(found, most=_COLUMNS_SHOWN))
+            yield indented(version_views.changed_columns(found, most=_COLUMNS_SHOWN))
     yield Text()
     yield indented(Text.assemble("versions of ", (_INTERACTIONS, "bold")))
-    yield from shown.versions(second.history)
+    yield from shown.versions(second.history, {})
 
 
 def _change(found: Diff) -> Text:
