@@ -24,9 +24,19 @@ class Wire:
     def __init__(self) -> None:
         self.sent = b""
         self.closed = False
+        self.is_paused = False
 
     def get_extra_info(self, name: str, default: Any = None) -> Any:
-        return {"peername": ("127.0.0.1", 50_000), "sockname": ("127.0.0.1", 8001)}.get(name, default)
+        return {"socket": self}.get(name, default)
+
+    def getpeername(self) -> tuple[str, int]:
+        return "127.0.0.1", 50_000
+
+    def getsockname(self) -> tuple[str, int]:
+        return "127.0.0.1", 8001
+
+    def setsockopt(self, *_args: Any) -> None:
+        """A socket is told what to do with what it still has."""
 
     def write(self, data: bytes) -> None:
         assert not self.closed, "it was closed before the answer was sent"
@@ -41,9 +51,14 @@ class Wire:
     def get_write_buffer_size(self) -> int:
         return 0
 
-    def pause_reading(self) -> None: ...
+    def abort(self) -> None:
+        self.closed = True
 
-    def resume_reading(self) -> None: ...
+    def pause_reading(self) -> None:
+        self.is_paused = True
+
+    def resume_reading(self) -> None:
+        self.is_paused = False
 
 
 class Server:

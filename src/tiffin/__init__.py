@@ -16,6 +16,7 @@ from tiffin.version import __version__
 
 if TYPE_CHECKING:
     from tiffin.client import AsyncFeatureStoreClient, FeatureStoreClient, connect
+    from tiffin.derived.on_demand import on_demand
     from tiffin.frames import FeatureFrame
     from tiffin.store import FeatureStore
     from tiffin.tables.table import Commit
@@ -29,6 +30,7 @@ __all__ = [
     "TiffinError",
     "__version__",
     "connect",
+    "on_demand",
 ]
 
 _HOMES = {
@@ -38,6 +40,7 @@ _HOMES = {
     "FeatureStore": "tiffin.store",
     "FeatureStoreClient": "tiffin.client",
     "connect": "tiffin.client",
+    "on_demand": "tiffin.derived.on_demand",
 }
 
 

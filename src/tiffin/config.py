@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from tiffin.errors import InvalidInputError, did_you_mean
 from tiffin.files import LOCAL, contained, translated
+from tiffin.schema.durations import parse_duration
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -27,11 +28,7 @@ _MOST = 2**63 - 1
 _SIZES = {unit: 1000**n for n, unit in enumerate(["b", "kb", "mb", "gb", "tb"])} | {
     unit: 1024**n for n, unit in enumerate(["kib", "mib", "gib", "tib"], start=1)
 }
-_MILLISECONDS = {"ms": 1, "s": 1000, "m": 60_000, "h": 3_600_000, "d": 86_400_000, "w": 604_800_000}
-_NUMBER = r"[0-9]{1,15}(?:\.[0-9]{1,9})?"
-_SIZE = re.compile(rf"({_NUMBER})([a-z]*)")
-_DURATION_PART = re.compile(rf"({_NUMBER})(ms|[smhdw])")
-_DURATION = re.compile(rf"(?:{_DURATION_PART.pattern})+")
+_SIZE = re.compile(r"([0-9]{1,15}(?:\.[0-9]{1,9})?)([a-z]*)")
 
 
 def parse_size(text: str) -> int:
@@ -58,38 +55,6 @@ def parse_size(text: str) -> int:
     if match is None or unit is None:
         raise InvalidInputError(f"{text!r} is not a size", hint='write it like "512MB", "1GiB" or "1048576"')
     return int(Fraction(match[1]) * unit)
-
-
-def parse_duration(text: str) -> timedelta:
-    """Read a duration as people write it.
-
-    Parameters
-    ----------
-    text : str
-        Numbers with units, one after the other: `ms`, `s`, `m` (minutes), `h`, `d`, `w`, as in `30d` or `1h30m`.
-        A single number without a unit is in seconds.
-
-    Returns
-    -------
-    timedelta
-        The sum, to the microsecond.
-
-    Raises
-    ------
-    InvalidInputError
-        The text is no such duration, or is longer than a `timedelta` can be.
-    """
-    compact = text.replace(" ", "").lower()
-    if re.fullmatch(_NUMBER, compact):
-        compact += "s"
-    wrong = InvalidInputError(f"{text!r} is not a duration", hint='write it like "30d", "1h30m", "250ms" or "3600"')
-    if not _DURATION.fullmatch(compact):
-        raise wrong
-    milliseconds = sum(Fraction(number) * _MILLISECONDS[unit] for number, unit in _DURATION_PART.findall(compact))
-    try:
-        return timedelta(microseconds=int(milliseconds * 1000))
-    except OverflowError:
-        raise wrong from None
 
 
 def _setting(default: object, about: str, read: Callable[[object], Any], shown: str = "") -> Any:
@@ -211,6 +176,12 @@ class Settings:
     )
     row_group_rows: int = _setting(
         131_072, "Rows in a Parquet row group: the least that is read to find one entity.", _count(1), "131_072"
+    )
+    record_code: bool = _setting(
+        True,
+        "Whether a save notes the git commit of the code in the current folder.",
+        _yes_or_no,
+        "true",
     )
     verify_checksums: bool = _setting(
         True, "Check each file against its checksum when it is first read.", _yes_or_no, "true"

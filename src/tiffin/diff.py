@@ -10,6 +10,8 @@ import msgspec
 import polars as pl
 
 from tiffin.schema.compatibility import compare
+from tiffin.schema.dtypes import python_values
+from tiffin.schema.evolution import called
 from tiffin.schema.table import TableSpec
 
 _EXAMPLES = 5
@@ -95,7 +97,7 @@ class Diff(msgspec.Struct, frozen=True, kw_only=True):
     rows_changed: int
     """Rows of the same key with another value in some shared feature; 0 where whole rows are compared."""
     columns: tuple[ColumnDiff, ...]
-    """Shared columns that differ, keys apart, the most changed first."""
+    """Shared columns that differ, keys apart, the most changed first; one that was renamed under its new name."""
     examples: tuple[dict[str, Any], ...]
     """A few of the changed rows: their key, and for each changed feature its old and new value."""
 
@@ -131,8 +133,10 @@ def diff(
     -------
     Diff
     """
-    old, new = frames
-    shared = [name for name in specs[0].names if specs[1].dtypes.get(name) == specs[0].dtypes[name]]
+    names = called(*specs)
+    old, new = frames[0].rename(names), frames[1]
+    shared = [names.get(name, name) for name in specs[0].names]
+    shared = [name for name in shared if name in specs[1].dtypes and new.schema[name] == old.schema[name]]
     key = specs[0].row_key
     if specs[0].row_key != specs[1].row_key or not set(key) <= set(shared) or _repeats(old, key) or _repeats(new, key):
         key = []
@@ -265,14 +269,16 @@ def _changed_rows(both: pl.DataFrame, compared: Sequence[str]) -> pl.DataFrame:
 def _examples(
     changed: pl.DataFrame, key: Sequence[str], columns: Sequence[ColumnDiff]
 ) -> tuple[dict[str, object], ...]:
-    rows = changed.head(_EXAMPLES).to_dicts()
-    examples = []
-    for row in rows:
-        example: dict[str, object] = {name: row[name] for name in key}
-        for column in columns:
-            before, after = row[column.name], row[f"{_RIGHT}.{column.name}"]
-            # NaN differs from itself, but a NaN that stayed is no change.
-            if before != after and (before == before or after == after):  # noqa: PLR0124 - as said
-                example[column.name] = {"old": before, "new": after}
-        examples.append(example)
-    return tuple(examples)
+    shown = changed.head(_EXAMPLES)
+    names = [column.name for column in columns]
+    differs = shown.select(_differs(name).alias(name) for name in names)
+    values = {name: python_values(column) for name, column in shown.to_dict().items()}
+    return tuple(
+        {name: values[name][row] for name in key}
+        | {
+            name: {"old": values[name][row], "new": values[f"{_RIGHT}.{name}"][row]}
+            for name in names
+            if differs[name][row]
+        }
+        for row in range(shown.height)
+    )

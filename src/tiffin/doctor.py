@@ -2,26 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
+from datetime import timedelta
 from typing import Literal
 
 import msgspec
 
 from tiffin.errors import CorruptData, NotFoundError, StorageError, VersionNotFound
 from tiffin.registry import Registry
+from tiffin.schema.evolution import column_of
 from tiffin.schema.names import parse_reference
 from tiffin.tables.catalog import Catalog
 from tiffin.tables.state import State
 from tiffin.tables.table import Table
+
+FORGOTTEN_AFTER = timedelta(days=7)
+"""A stage that has been waiting for longer is told of: it keeps versions from vacuums."""
 
 
 class Finding(msgspec.Struct, frozen=True, kw_only=True):
     """Something to know about a table or a feature service."""
 
     table: str
-    kind: Literal["corrupt", "repaired", "unresolved"]
+    kind: Literal["corrupt", "repaired", "unresolved", "forgotten"]
     """`corrupt`: a version or file is damaged. `repaired`: the remains of a crash were set aside; nothing is lost.
-    `unresolved`: a feature service asks for what is not there."""
+    `unresolved`: a feature service asks for what is not there. `forgotten`: a stage that has been waiting for long."""
     what: str
     hint: str = ""
     service: str = ""
@@ -60,6 +65,43 @@ def examine(table: Table) -> Iterator[Finding]:
             state = None
             continue
         yield from _examine_files(table, state, checked)
+    yield from _examine_tags(table)
+    for stage in table.stages.names():
+        yield from _examine_stage(table, stage, checked)
+
+
+def _examine_tags(table: Table) -> Iterator[Finding]:
+    try:
+        tags = table.tags.all()
+    except StorageError as error:
+        yield Finding(table=str(table.name), kind="corrupt", what=error.message, hint=error.hint)
+        return
+    for tag in tags:
+        try:
+            table.tags.state(tag)
+        except (CorruptData, VersionNotFound) as error:
+            yield Finding(table=str(table.name), kind="corrupt", what=error.message, hint=error.hint)
+
+
+def _examine_stage(table: Table, name: str, checked: set[str]) -> Iterator[Finding]:
+    try:
+        stage = table.stages.find(name)
+        state = table.stages.state(stage) if stage else None
+    except (StorageError, VersionNotFound) as error:
+        yield Finding(table=str(table.name), kind="corrupt", what=f"stage {name!r}: {error.message}", hint=error.hint)
+        return
+    if state is None:
+        return
+    yield from _examine_files(table, state, checked)
+    age = timedelta(milliseconds=table.log.now() - state.timestamp)
+    if age > FORGOTTEN_AFTER:
+        yield Finding(
+            table=str(table.name),
+            kind="forgotten",
+            what=f"stage {name!r} has been waiting for {age.days} days; it keeps version {state.version} and all after "
+            "it from vacuums",
+            hint="promote it or discard it (tiffin promote, tiffin discard)",
+        )
 
 
 def _examine_files(table: Table, state: State, checked: set[str]) -> Iterator[Finding]:
@@ -70,11 +112,15 @@ def _examine_files(table: Table, state: State, checked: set[str]) -> Iterator[Fi
         try:
             table.data.check([add])
         except CorruptData as error:
-            what = f"version {state.version}: {error.message}"
+            what = f"{'stage' if state.stage else 'version'} {state.pin}: {error.message}"
             yield Finding(table=str(table.name), kind="corrupt", what=what, hint=error.hint)
 
 
-def examine_services(catalog: Catalog, registry: Registry) -> Iterator[Finding]:
+def examine_services(
+    catalog: Catalog,
+    registry: Registry,
+    computed: Collection[str] = (),
+) -> Iterator[Finding]:
     """Check that the file of every feature service can be read and that its references lead somewhere.
 
     Parameters
@@ -83,6 +129,8 @@ def examine_services(catalog: Catalog, registry: Registry) -> Iterator[Finding]:
         The tables.
     registry : Registry
         The services.
+    computed : collection of str
+        References to on-demand features.
 
     Yields
     ------
@@ -92,10 +140,13 @@ def examine_services(catalog: Catalog, registry: Registry) -> Iterator[Finding]:
         yield Finding(table="", kind="corrupt", what=error.message, hint=error.hint, service=name)
     for service in registry.services():
         for text in service.features:
+            if text in computed:
+                continue
             reference = parse_reference(text)
             try:
                 table, state = catalog.resolve(reference)
-                state.spec.check_features([reference.feature] if reference.feature else [], str(table.name))
+                if reference.feature and column_of(state.spec, reference.feature, table.log.require().spec) is None:
+                    state.spec.check_features([reference.feature], str(table.name))
             except NotFoundError as error:
                 yield Finding(
                     table=f"{reference.group}/{reference.name}",

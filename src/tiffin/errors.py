@@ -12,6 +12,9 @@
     ├─ StorageError                   CorruptData, NoSpace, OutcomeUnknown, IndexDamaged, OnlineUnavailable
     └─ UnavailableError               MissingDependency, Unreachable
 
+    FutureWarning                     DeprecatedFeature
+    UserWarning                       MajorChanged
+
 `code` is a stable word for machines; the message says what is wrong and where; `hint` says what to
 do about it; `context` holds the values the message was made from.
 """
@@ -250,6 +253,14 @@ class Unreachable(UnavailableError):
     """The server does not answer, or what answers is none."""
 
     code = "unreachable"
+
+
+class DeprecatedFeature(FutureWarning):
+    """A feature was asked for that should not be used any more: a warning, for people; nothing fails."""
+
+
+class MajorChanged(UserWarning):
+    """A service or training set was made for another major version of a table's schema: a warning; nothing fails."""
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:

@@ -5,19 +5,25 @@ Training and serving both begin here, so that one list of references means the s
 
 from __future__ import annotations
 
+import inspect
+import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import NamedTuple
 
 from tiffin.errors import (
     Ambiguous,
+    DeprecatedFeature,
     FeatureNotFound,
     InvalidInputError,
+    MajorChanged,
     ServiceNotFound,
     TableNotFound,
     did_you_mean,
 )
 from tiffin.registry import Registry, Service
+from tiffin.schema.evolution import column_of
 from tiffin.schema.names import Reference, TableName, parse_reference
 from tiffin.tables.catalog import Catalog
 from tiffin.tables.state import State
@@ -51,7 +57,7 @@ class _Asked:
 
     first: str
     """The first of them, as it was written."""
-    version: int | None
+    version: int | str | None
     table: Table
     state: State
     names: dict[str, str] = field(default_factory=dict)
@@ -114,7 +120,9 @@ def resolve(
         for feature in _columns(about, reference):
             if feature in about.names:
                 continue
-            name = _answer_name(reference, feature) if full_feature_names else feature
+            # What was asked for by a name of before, or of later, is answered under that name.
+            called = reference.feature or feature
+            name = _answer_name(reference, called) if full_feature_names else called
             if name in owners:
                 raise _same_name(name, owners[name], f"{about.table.name}:{feature}", full_feature_names)
             about.add(feature, name, len(owners))
@@ -137,7 +145,8 @@ def references(catalog: Catalog, registry: Registry, features: Features) -> tupl
     if isinstance(features, Service):
         return tuple(features.features)
     if isinstance(features, str):
-        return _service(catalog, registry, features) or (features,)
+        service = _service_named(catalog, registry, features)
+        return (features,) if service is None else tuple(service.features)
     listed = tuple(features) if isinstance(features, Iterable) else (None,)
     if not all(isinstance(text, str) for text in listed):
         raise InvalidInputError(f"features is {features!r}", hint=_HINT)
@@ -152,16 +161,72 @@ def answer_names(wanted: Iterable[Wanted]) -> list[str]:
     return [name for _, name in sorted(placed)]
 
 
-def _service(catalog: Catalog, registry: Registry, text: str) -> tuple[str, ...]:
-    """Return the references of the service of that name; none if the text is a reference."""
+def warn_of_deprecated(wanted: Iterable[Wanted]) -> None:
+    """Warn, once for all of them, of features that should not be used any more."""
+    today = datetime.now(UTC).date()
+    told = []
+    for one in wanted:
+        marked = {column.name: column.deprecated for column in one.state.spec.columns if column.deprecated}
+        told += [marked[name].warning(f"{one.table.name}:{name}", today) for name in one.features if name in marked]
+    if told:
+        warnings.warn(". ".join(told), DeprecatedFeature, stacklevel=callers_level())
+
+
+def warn_of_majors(catalog: Catalog, registry: Registry, features: Features) -> None:
+    """Warn if a service is asked for that was saved when the schema of a table was of another major version."""
+    service = _service(catalog, registry, features)
+    if service is None:
+        return
+    known = dict(zip(map(parse_reference, service.features), service.majors, strict=False))
+    then = {reference._replace(feature=None): major for reference, major in known.items() if major is not None}
+    _warn_of_majors(
+        f"feature service {service.name!r}",
+        ((str(at), major, catalog.resolve(at)[1].spec.major) for at, major in then.items()),
+        "save it anew once that is what its model expects (replace=True, --replace)",
+    )
+
+
+def warn_of_majors_since(training_set: str, wanted: Iterable[Wanted]) -> None:
+    """Warn if the schema of a table that a training set was made from is of another major version by now."""
+    _warn_of_majors(
+        f"training set {training_set!r}",
+        ((str(one.table.name), one.state.spec.major, one.table.log.require().spec.major) for one in wanted),
+        "a model that is trained on it may not fit what is served",
+    )
+
+
+def _warn_of_majors(what: str, majors: Iterable[tuple[str, int, int]], advice: str) -> None:
+    told = [f"{table} ({then}, now {now})" for table, then, now in majors if then != now]
+    if told:
+        message = f"{what} was made for another major version of the schema of {', '.join(told)}: {advice}"
+        warnings.warn(message, MajorChanged, stacklevel=callers_level())
+
+
+def callers_level() -> int:
+    """Count the calls up to the code that is not ours: it is warned where it asks for the feature."""
+    level, frame = 1, inspect.currentframe()
+    while frame is not None and str(frame.f_globals.get("__name__")).partition(".")[0] == "tiffin":
+        level, frame = level + 1, frame.f_back
+    return level - 1
+
+
+def _service(catalog: Catalog, registry: Registry, features: Features) -> Service | None:
+    """Return the service that is asked for, as it is or by its name; None if references are."""
+    if isinstance(features, Service):
+        return features
+    return _service_named(catalog, registry, features) if isinstance(features, str) else None
+
+
+def _service_named(catalog: Catalog, registry: Registry, text: str) -> Service | None:
+    """Return the service of that name; None if the text is a reference."""
     if parse_reference(text) != Reference(None, text):
-        return ()
+        return None
     tables = [str(name) for name in catalog.names() if name.name == text]
     try:
         service = registry.service(text)
     except ServiceNotFound as error:
         if tables:
-            return ()
+            return None
         known = [*map(str, catalog.names()), *(service.name for service in registry.services())]
         raise TableNotFound(
             f"there is neither a table nor a feature service {text!r}", hint=did_you_mean(text, known), table=text
@@ -172,7 +237,7 @@ def _service(catalog: Catalog, registry: Registry, text: str) -> tuple[str, ...]
             hint=f"write {tables[0]} for the table; for the service pass store.service({text!r}), or --service {text}",
             candidates=[text, *tables],
         )
-    return tuple(service.features)
+    return service
 
 
 def _about(catalog: Catalog, asked: dict[TableName, _Asked], name: TableName, reference: Reference) -> _Asked:
@@ -195,14 +260,15 @@ def _columns(about: _Asked, reference: Reference) -> list[str]:
         if not spec.features:
             raise FeatureNotFound(f"table {about.table.name} has no features, only keys and times")
         return spec.features
-    if reference.feature not in spec.features:
+    column = column_of(spec, reference.feature) or column_of(spec, reference.feature, about.table.log.require().spec)
+    if column not in spec.features:
         what = "is a key or time of" if reference.feature in spec.names else "is not in"
         raise FeatureNotFound(
             f"feature {reference.feature!r} {what} table {about.table.name}",
             hint=did_you_mean(reference.feature, spec.features),
             table=str(about.table.name),
         )
-    return [reference.feature]
+    return [column]
 
 
 def _answer_name(reference: Reference, feature: str) -> str:

@@ -9,7 +9,7 @@ rows from the Parquet files.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,6 +20,8 @@ from tiffin.cache import DiskCache, DiskStats, MemoryCache, MemoryStats
 from tiffin.errors import InvalidInputError
 from tiffin.frames import FeatureFrame, ingest
 from tiffin.schema import filters
+from tiffin.schema.evolution import other_names
+from tiffin.schema.table import TableSpec
 from tiffin.tables.state import State
 from tiffin.tables.table import Selection, Table
 
@@ -40,6 +42,8 @@ class Stats(msgspec.Struct, frozen=True, kw_only=True):
     """Rows of the newest versions, where they are counted."""
     size_bytes: int
     """Size of the newest versions' data files."""
+    unreadable: tuple[str, ...] = ()
+    """Tables that are too damaged to be counted, except among the tables."""
     memory_cache: MemoryStats | None
     disk_cache: DiskStats | None
 
@@ -56,8 +60,20 @@ class Question:
     limit: int | None = None
     offset: int = 0
 
-    def select(self, state: State) -> Selection:
+    def select(self, state: State, newest: TableSpec) -> tuple[Selection, dict[str, str]]:
         """Put the question to a version of a table.
+
+        Parameters
+        ----------
+        state : State
+            The version.
+        newest : TableSpec
+            The table as it is now: knows what columns have been called since.
+
+        Returns
+        -------
+        tuple of Selection and dict of str to str
+            With it, the names in the answer of columns that were asked for by another than the version's.
 
         Raises
         ------
@@ -76,13 +92,28 @@ class Question:
             entities = to_list()
         elif hasattr(entities, "columns") or hasattr(entities, "__arrow_c_stream__"):
             entities = ingest(entities).frame
-        return Selection(
+        others = other_names(spec, newest)
+        columns, called = _as_there(columns, others)
+        selection = Selection(
             columns=None if columns is None else spec.check_features(columns, state.table),
-            predicate=None if self.where is None else filters.predicate(self.where, spec.dtypes, state.table),
+            predicate=None
+            if self.where is None
+            else filters.predicate(filters.renamed(self.where, others), spec.dtypes, state.table),
             keys=None if entities is None else filters.keys(entities, spec.entity, spec.dtypes, state.table),
             limit=self.limit,
             offset=not_negative("offset", self.offset) or 0,
         )
+        return selection, called
+
+
+def _as_there(columns: Sequence[str] | None, others: Mapping[str, str]) -> tuple[Sequence[str] | None, dict[str, str]]:
+    """Call columns as a version does; with them, by which other names they were asked for."""
+    if not (others and isinstance(columns, list | tuple) and all(isinstance(name, str) for name in columns)):
+        return columns, {}
+    called: dict[str, str] = {}
+    for name in columns:
+        called.setdefault(others.get(name, name), name)
+    return list(called), {column: name for column, name in called.items() if column != name}
 
 
 def not_negative(name: str, value: int | None) -> int | None:
@@ -143,7 +174,15 @@ class Reader:
         self.memory = memory
         self.disk = disk
 
-    def read(self, table: Table, state: State, selection: Selection, *, use_cache: bool = True) -> FeatureFrame:
+    def read(
+        self,
+        table: Table,
+        state: State,
+        selection: Selection,
+        *,
+        called: Mapping[str, str] | None = None,
+        use_cache: bool = True,
+    ) -> FeatureFrame:
         """Read rows and columns of a version.
 
         Parameters
@@ -154,6 +193,8 @@ class Reader:
             The version.
         selection : Selection
             Which rows and columns.
+        called : mapping of str to str, optional
+            What columns are to be called that the version calls otherwise.
         use_cache : bool
             Whether the caches may answer; without, the Parquet files are read.
 
@@ -167,8 +208,16 @@ class Reader:
             held = self._whole(table, state, selection)
         else:
             held = Held(self._part(table, state, selection))
+        origins = state.spec.origins
+        if called:
+            held = Held(held.frame.rename(dict(called)))
+            origins = {called.get(name, name): origin for name, origin in origins.items()}
         return FeatureFrame(
-            held.frame, origins=state.spec.origins, lock={str(table.name): state.version}, share=held.share
+            held.frame,
+            origins=origins,
+            # A stage is no version, and may be gone tomorrow.
+            lock={} if state.stage else {str(table.name): state.version},
+            share=held.share,
         )
 
     def _whole(self, table: Table, state: State, selection: Selection) -> Held:
@@ -176,7 +225,7 @@ class Reader:
         if self.memory is None:
             return Held(self._load(table, state, selection))
         return self.memory.get_or_load(
-            (*_key(state), columns), lambda: Held(self._load(table, state, selection)), lambda held: held.size_bytes
+            (*state.mark, columns), lambda: Held(self._load(table, state, selection)), lambda held: held.size_bytes
         )
 
     def _load(self, table: Table, state: State, selection: Selection) -> pl.DataFrame:
@@ -185,7 +234,7 @@ class Reader:
             return known if selection.columns is None else known.select(selection.columns)
         frame = table.read(state, selection)
         if self.disk is not None and selection.columns is None and frame.estimated_size() >= _WORTH_A_FILE_BYTES:
-            self.disk.put_later(_key(state), frame)
+            self.disk.put_later(state.mark, frame)
         return frame
 
     def _part(self, table: Table, state: State, selection: Selection) -> pl.DataFrame:
@@ -194,16 +243,7 @@ class Reader:
 
     def known(self, state: State) -> pl.DataFrame | None:
         """Return a whole version, if memory or the disk has it."""
-        held = self.memory.peek((*_key(state), None)) if self.memory is not None else None
+        held = self.memory.peek((*state.mark, None)) if self.memory is not None else None
         if held is not None:
             return held.frame
-        return self.disk.get(_key(state)) if self.disk is not None else None
-
-
-def _key(state: State) -> tuple[str, int, int]:
-    """Name a version in the caches.
-
-    With its time: where a table was put back from a copy, or a commit that nobody was promised was lost with the power,
-    the same number is given a second time.
-    """
-    return state.metadata.id, state.version, state.timestamp
+        return self.disk.get(state.mark) if self.disk is not None else None

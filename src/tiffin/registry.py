@@ -24,6 +24,8 @@ class Service(msgspec.Struct, frozen=True, kw_only=True):
     description: str = ""
     created: datetime
     """When it was saved as it is, UTC."""
+    majors: tuple[int | None, ...] = ()
+    """Of each reference, which major version the schema of its table had then; None for what is computed on demand."""
 
     def uses(self, table: TableName) -> list[Reference]:
         """Return the references to a table."""
@@ -169,17 +171,15 @@ class Registry:
         StorageError
             As for `users`.
         """
-        users = self.users(table, columns)
-        if users:
-            raise InUse(
-                f"{what} cannot be removed: used by the feature service{'s' * (len(users) > 1)} {', '.join(users)}",
-                hint="drop or replace the service first, or force it (force=True, --force)",
-                table=str(table),
-                services=users,
-            )
+        _refuse(what, table, self.users(table, columns))
+
+    def check_pin_unused(self, what: str, table: TableName, pin: str) -> None:
+        """Refuse to take away a tag or a stage that services use; raises as `check_unused` does."""
+        uses = {service.name: service.uses(table) for service in self._all()}
+        _refuse(what, table, [name for name, used in uses.items() if any(use.version == pin for use in used)])
 
     def pinned(self, table: TableName) -> list[int]:
-        """List the versions of a table that services pin.
+        """List the versions of a table that services pin by number; what has a name is kept by that.
 
         Raises
         ------
@@ -187,7 +187,7 @@ class Registry:
             As for `users`.
         """
         uses = [use for service in self._all() for use in service.uses(table)]
-        return sorted({use.version for use in uses if use.version is not None})
+        return sorted({use.version for use in uses if isinstance(use.version, int)})
 
     def _all(self) -> list[Service]:
         services, damaged = self._read()
@@ -222,6 +222,16 @@ class Registry:
     def _not_found(self, name: str) -> ServiceNotFound:
         hint = did_you_mean(name, self._names()) or "there are none yet: create one first"
         return ServiceNotFound(f"there is no service {name!r}", hint=hint, service=name)
+
+
+def _refuse(what: str, table: TableName, users: list[str]) -> None:
+    if users:
+        raise InUse(
+            f"{what} cannot be removed: used by the feature service{'s' * (len(users) > 1)} {', '.join(users)}",
+            hint="drop or replace the service first, or force it (force=True, --force)",
+            table=str(table),
+            services=users,
+        )
 
 
 def _decode(text: bytes, name: str, path: Path) -> Service:

@@ -17,9 +17,9 @@ from tiffin.registry import Service
 from tiffin.schema.about import NOTHING, About
 from tiffin.schema.table import Column, TableSpec
 
-Kind = Literal["table", "column", "service", "training_set"]
+Kind = Literal["table", "column", "service", "training_set", "on_demand"]
 
-_KINDS: tuple[Kind, ...] = ("table", "service", "training_set", "column")
+_KINDS: tuple[Kind, ...] = ("table", "on_demand", "service", "training_set", "column")
 """Which comes first of those that match as well."""
 _WEIGHTS = {
     "name": 100,
@@ -44,7 +44,7 @@ class Match(msgspec.Struct, frozen=True, kw_only=True):
 
     kind: Kind
     name: str
-    """A reference, `group/name` or `group/name:column`; or the name of a service or training set."""
+    """A reference, `group/name` or `group/name:column`; or of a service, a training set, on-demand features."""
     field: str
     """Where the first word was found: `name`, `description`, `label`, …"""
     text: str
@@ -109,6 +109,12 @@ def of_service(service: Service) -> Document:
     """Return what can be found of a feature service."""
     fields = [("name", service.name), ("description", service.description), ("references", " ".join(service.features))]
     return _document("service", service.name, fields)
+
+
+def of_on_demand(name: str, description: str, outputs: Iterable[str]) -> Document:
+    """Return what can be found of on-demand features."""
+    fields = [("name", name), ("description", description), ("references", " ".join(outputs))]
+    return _document("on_demand", name, fields)
 
 
 def of_training_set(name: str, description: str) -> Document:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from tiffin.frames import FeatureFrame
 from tiffin.wire import to_parquet, to_stream
-from tiffin.wire.media import ARROW, PARQUET
+from tiffin.wire.media import ARROW, PARQUET, TOML
 
 ROWS = FeatureFrame(pl.DataFrame({"user_id": [7], "mean": [4.5]}))
 
@@ -22,3 +22,5 @@ def as_bytes(_context: Any, value: Any) -> bytes:
 for media, body in ((ARROW, b"".join(to_stream(ROWS))), (PARQUET, to_parquet(ROWS))):
     schemathesis.openapi.media_type(media, st.one_of(st.just(body), st.binary(max_size=40)))
     schemathesis.serializer(media)(as_bytes)
+
+schemathesis.serializer(TOML)(as_bytes)

@@ -108,6 +108,9 @@ def check_definitions(repository: Path) -> None:
         assert [*view.keys] == known["keys"]
         assert (view.ttl or timedelta()).total_seconds() == known["ttl_s"]
         assert (view.online, view.description) == (known["online"], known["description"])
+        assert (view.owner, view.labels) == (known["owner"], known["tags"])
+        said = {field.name: [field.description, field.labels] for field in view.fields if field.name not in view.keys}
+        assert said == {name: known["said"][name] for name in said}
         assert view.source.path == repository / known["path"]
         assert (view.source.timestamp, view.source.created) == (known["timestamp"], known["created"])
         if view.features:

@@ -25,6 +25,9 @@ def folder(tmp_path):
         rows = [{"user_id": number, "event_timestamp": day, "mean": number / 2} for number in range(20)]
         store.save("user/ratings", rows, entity="user_id", timestamp="event_timestamp", online=True)
         store.create_service("recommender", ["user/ratings:mean"])
+        store.tag("user/ratings", 0, "prod")
+        windows = {"entity": "user_id", "windows": ["7d"], "aggregations": {"mean": "mean"}}
+        store.derive("user/activity", {"source": "user/ratings", **windows})
         store.save_training_set("recommender", store.get_historical_features(None, ["user/ratings:mean"]))
     return tmp_path / "store"
 

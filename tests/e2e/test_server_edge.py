@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import socket
 import subprocess
+import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
@@ -18,6 +22,7 @@ import tiffin
 from served import PATIENCE_S, Served, served, trusting, wait_until
 from tiffin.access.keys import LOOK_EVERY_S
 from tiffin.cli.app import app
+from tiffin.server.run import LAST_S
 
 
 @pytest.fixture(scope="module")
@@ -210,3 +215,55 @@ def test_workers_do_not_outlive_their_supervisor(tmp_path):
         (left,) = folder.iterdir()
         with served(tmp_path / "store", "--workers=2"):
             assert left not in folder.iterdir()
+
+
+IMPATIENT = """
+import sys
+from tiffin.server.options import ServerOptions
+from tiffin.server.run import serve
+
+options = ServerOptions(port=0, workers=int(sys.argv[2]), shutdown_s=1)
+serve(sys.argv[1], options, ready=lambda url: print(url, flush=True))
+"""
+
+
+@contextmanager
+def impatient(folder: Path, workers: int) -> Iterator[Served]:
+    """A server that gives requests one second to finish when it is stopped."""
+    command = [sys.executable, "-c", IMPATIENT, str(folder), str(workers)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
+        try:
+            yield Served(process, process.stdout.readline().strip())
+        finally:
+            process.kill()
+
+
+def ends_in_time(server: Served) -> bool:
+    start = time.monotonic()
+    return server.stop() == 0 and time.monotonic() - start < 1 + LAST_S + 4
+
+
+@pytest.mark.slow
+def test_a_thread_that_never_ends_does_not_keep_a_server_from_ending(tmp_path):
+    folder = tmp_path / "store"
+    with tiffin.FeatureStore(folder) as store:
+        store.save("user/ratings", [{"user_id": 7, "mean": 4.5}])
+        store.create_service("stuck", ["user/ratings:mean"])
+    # Who opens a pipe to read waits until somebody opens it to write.
+    (pipe,) = folder.glob("registry/**/stuck.json")
+    pipe.unlink()
+    os.mkfifo(pipe)
+    with impatient(folder, 1) as server, server.connect() as connection:
+        connection.sendall(b"GET /services/stuck HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        wait_until(lambda: count(server.get("/metrics").text, "tiffin_requests_in_flight ") >= 2)
+        assert ends_in_time(server)
+        assert connection.recv(65_536).startswith(b"HTTP/1.1 504")
+
+
+@pytest.mark.slow
+def test_a_worker_that_does_not_listen_any_more_does_not_keep_the_others_from_ending(tmp_path):
+    with impatient(tmp_path / "store", 2) as server:
+        deaf, _ = workers(server)
+        deaf.suspend()
+        assert ends_in_time(server)
+        assert not is_alive(deaf)

@@ -24,7 +24,8 @@ from tiffin.schema.names import TableName
 from tiffin.schema.table import Column, Declaration
 from tiffin.tables import saving, upkeep
 from tiffin.tables.catalog import Catalog
-from tiffin.tables.saving import Note, Save
+from tiffin.tables.publishing import Note
+from tiffin.tables.saving import Save
 from tiffin.tables.state import State
 from tiffin.tables.table import Commit, Options, Table
 

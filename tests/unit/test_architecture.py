@@ -21,7 +21,7 @@ LAYERS = [
     {"training"},
     {"materialize"},
     {"serving"},
-    {"agreement", "quality"},
+    {"agreement", "definitions", "derived", "lineage", "search", "quality"},
     {"wire"},
     {"client", "store"},
     {"simple"},
@@ -33,7 +33,7 @@ APART = {"engineering": {"errors"}}
 OWNERS = {
     "pandas": {"frames", "simple", "engineering"},
     "pyarrow": {"frames", "engineering", "cache", "wire", "cli"},  # cli: its CSV reader refuses ragged lines
-    "numpy": {"frames", "asof", "training", "online", "materialize", "cli"},  # cli: the demo's model
+    "numpy": {"frames", "asof", "training", "online", "materialize", "derived", "cli"},  # cli: the demo's model
     "lmdb": {"online"},
     "redis": {"online"},
     "fastapi": {"server"},
@@ -42,12 +42,14 @@ OWNERS = {
     "pydantic": {"server"},
     "prometheus_client": {"server"},
     "zstandard": {"server", "client"},
-    "aiohttp": {"client"},
+    "httptools": {"client"},
     "feast": set(),
     "deltalake": set(),
+    "tomli_w": {"definitions"},
     "typer": {"cli"},
     "rich": {"cli"},
-    "xxhash": {"tables", "cache", "frames", "online"},
+    "resvg_py": {"cli"},
+    "xxhash": {"tables", "cache", "frames", "lineage", "online"},
     "fcntl": {"files"},
     "mmap": {"files"},
     "shutil": set(),
@@ -157,4 +159,6 @@ def test_every_public_name_is_documented():
     for path in modules():
         for node in tree(path).body:
             if isinstance(node, ast.FunctionDef | ast.ClassDef) and not node.name.startswith("_"):
+                if any(isinstance(one, ast.Name) and one.id == "overload" for one in node.decorator_list):
+                    continue
                 assert ast.get_docstring(node), f"{path}:{node.lineno} {node.name}"

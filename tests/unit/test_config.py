@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tiffin.config import Settings, default_toml, load, parse_duration, parse_size, to_environment
+from tiffin.config import Settings, default_toml, load, parse_size, to_environment
 from tiffin.errors import InvalidInputError, StorageError
+from tiffin.schema.durations import parse_duration
 
 
 def write_toml(base: Path, text: str) -> None:

@@ -1,5 +1,7 @@
 """Feature services through the store: what may be in one, and what it keeps from being taken away."""
 
+import json
+import warnings
 from datetime import UTC, datetime
 
 import polars as pl
@@ -14,6 +16,7 @@ from tiffin.errors import (
     InUse,
     InvalidInputError,
     InvalidName,
+    MajorChanged,
     ServiceNotFound,
     TableNotFound,
     VersionNotFound,
@@ -283,3 +286,49 @@ def test_a_description_that_cannot_be_written_is_refused(store):
     with pytest.raises(InvalidInputError, match="description"):
         store.create_service("ranker", ["ratings"], description="half \ud800")
     assert store.services() == []
+
+
+# Another major version
+
+
+def warned(ask) -> list[str]:
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        ask()
+    assert all(one.category is MajorChanged and one.filename == __file__ for one in caught)
+    return [str(one.message) for one in caught]
+
+
+def test_whoever_uses_what_was_made_for_another_major_version_is_told(store):
+    asked = {"features": "ranker", "spine": [{"user_id": 7}]}
+    store.materialize("user/ratings")
+    store.create_service("ranker", ["ratings:mean"])
+    store.create_service("pinned", ["ratings@0:mean"])
+    store.save_training_set("june", store.get_historical_features(**asked))
+    store.save("user/ratings", ratings(more=1))
+    assert warned(lambda: store.get_historical_features(**asked)) == []
+    store.drop_columns("user/ratings", ["more"])
+    told = "was made for another major version of the schema of user/ratings (0, now 1)"
+    asks = [
+        lambda: store.get_historical_features(**asked),
+        lambda: store.get_historical_features([{"user_id": 7}], store.service("ranker")),
+        lambda: store.prepare("ranker"),
+        lambda: store.get_online_features("ranker", [{"user_id": 7}]),
+        lambda: store.reproduce("june"),
+    ]
+    assert [len(found) for found in map(warned, asks)] == [1] * len(asks)
+    assert warned(asks[0])[0].startswith(f"feature service 'ranker' {told}")
+    assert warned(asks[-1])[0].startswith(f"training set 'june' {told}")
+    # What pins a version meets the schema that it always met; and references promise nothing.
+    assert warned(lambda: store.get_historical_features([{"user_id": 7}], "pinned")) == []
+    assert warned(lambda: store.get_historical_features([{"user_id": 7}], ["ratings:mean"])) == []
+    store.create_service("ranker", ["ratings:mean"], replace=True)
+    assert warned(asks[0]) == []
+
+
+def test_a_service_of_before_there_were_major_versions_is_not_warned_of(store):
+    store.create_service("ranker", ["ratings:mean"])
+    path = store.path / "registry/services/ranker.json"
+    path.write_text(json.dumps({key: value for key, value in json.loads(path.read_text()).items() if key != "majors"}))
+    store.drop_columns("user/ratings", ["count"])
+    assert warned(lambda: store.get_historical_features([{"user_id": 7}], "ranker")) == []

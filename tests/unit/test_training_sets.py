@@ -18,6 +18,7 @@ from tiffin.errors import (
     InUse,
     InvalidInputError,
     InvalidName,
+    MajorChanged,
     NotReproducible,
     TrainingSetNotFound,
 )
@@ -64,7 +65,7 @@ def test_a_training_set_is_made_again_bit_for_bit_whatever_was_saved_since(store
     store.save_training_set("ranker-1", frame, description="the first")
     store.save("user/ratings", ratings(7.0, 8.0, 9.0))
     store.save("user/city", pl.DataFrame({"user": [0], "town": ["Bonn"]}), evolve=True)
-    with tiffin.FeatureStore(store.path) as reopened:
+    with tiffin.FeatureStore(store.path) as reopened, pytest.warns(MajorChanged, match="user/city"):
         again = reopened.reproduce("ranker-1")
     assert_frame_equal(again.to_polars(), frame.to_polars())
     pd.testing.assert_frame_equal(again.to_pandas(), frame.to_pandas())

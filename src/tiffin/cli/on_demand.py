@@ -1,4 +1,4 @@
-"""The commands about on-demand features: add, ls, drop."""
+"""The commands about on-demand features: add, ls, prove, drop."""
 
 import re
 from collections.abc import Sequence
@@ -8,7 +8,7 @@ import typer
 from rich.console import RenderableType
 from rich.text import Text
 
-from tiffin.cli.options import JsonOption, StoreOption, complete_table, example, pairs_of
+from tiffin.cli.options import FormatOption, JsonOption, StoreOption, complete_table, example, pairs_of
 from tiffin.cli.run import running
 from tiffin.errors import CorruptData, InvalidInputError
 
@@ -79,6 +79,39 @@ def ls(ctx: typer.Context, store: StoreOption = None, as_json: JsonOption = Fals
     with running(ctx, store, as_json) as run:
         found = run.store.registered()
         run.answer(found, _listing(found) if found else Text(f"no on-demand features in {run.store.path}"))
+
+
+@commands.command(epilog=example("tiffin on-demand prove user/surprise spine.csv"))
+def prove(
+    ctx: typer.Context,
+    name: NameArgument,
+    file: Annotated[
+        str,
+        typer.Argument(
+            metavar="FILE",
+            help="Rows with the entities, and what the asker gives: CSV, Parquet or JSON; - is standard input.",
+        ),
+    ],
+    *,
+    form: FormatOption = None,
+    store: StoreOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Prove on sample rows that features come out the same offline and online, and of each row by itself.
+
+    Exit status 1 if they do not, so that it can stand in a pipeline. The tables of the inputs are online.
+    """
+    with running(ctx, store, as_json) as run:
+        from tiffin.cli import intake
+        from tiffin.cli.asked import keys_of
+
+        with run.busy("proving"):
+            known = keys_of(run, [name]).entity
+            rows = intake.read(file, form, known=known)
+            proof = run.store.prove(name, rows.select(column for column in rows.columns if column in known))
+        run.answer(proof, Text(str(proof), style="" if proof.ok else "red"))
+    if not proof.ok:
+        raise typer.Exit(1)
 
 
 @commands.command(epilog=example("tiffin on-demand drop user/surprise"))

@@ -12,8 +12,8 @@ import tomli_w
 
 from tiffin.definitions.model import ColumnDefinition, Definitions, ServiceDefinition, TableDefinition
 from tiffin.errors import InvalidInputError, did_you_mean
-from tiffin.schema import constraint_texts
-from tiffin.schema.constraints import Constraint
+from tiffin.schema.constraints import texts
+from tiffin.schema.constraints.kinds import Constraint
 from tiffin.schema.durations import parse_duration, write_duration
 from tiffin.schema.names import check_part, check_text, parse_reference
 
@@ -137,8 +137,8 @@ def _read_constraint(name: str, written: object, path: tuple[str, ...]) -> Const
     """Read a constraint: in words, or as a table of TOML."""
     try:
         if isinstance(written, str):
-            return msgspec.structs.replace(constraint_texts.read(written), name=name)
-        return constraint_texts.read({**_toml_table(written, path), "name": name})
+            return msgspec.structs.replace(texts.read(written), name=name)
+        return texts.read({**_toml_table(written, path), "name": name})
     except InvalidInputError as error:
         raise InvalidInputError(f"{key_path(path)}: {error.message}", hint=error.hint) from error
 

@@ -10,7 +10,7 @@ import msgspec
 
 from tiffin.errors import FeatureNotFound, InvalidInputError, SchemaMismatch, did_you_mean
 from tiffin.schema.about import About, check_about
-from tiffin.schema.constraints import Constraint
+from tiffin.schema.constraints.kinds import Constraint
 from tiffin.schema.defaults import Default
 from tiffin.schema.deprecation import Deprecation
 from tiffin.schema.names import check_text
@@ -171,6 +171,12 @@ def _revised(column: Column, said: ColumnDefinition, table: str) -> Column:
 
 def _check_order(spec: TableSpec, revised: TableSpec, definition: TableDefinition, table: str) -> None:
     """Refuse what changes by which columns rows are found, or sorted in the files; a shorter order is no other one."""
+    if spec.derivation is not None and (revised.timestamp, revised.created) != (spec.timestamp, spec.created):
+        raise SchemaMismatch(
+            f"the columns of times of table {table} are those that its definition says",
+            hint="derive it anew (store.derive, tiffin derive make)",
+            table=table,
+        )
     same_entity = definition.entity is None or definition.entity == spec.entity
     if same_entity and revised.order == spec.order[: len(revised.order)]:
         return

@@ -7,6 +7,7 @@ a window that holds one is NaN, and so are its sum, mean and deviation.
 from __future__ import annotations
 
 from collections.abc import Callable
+from fractions import Fraction
 from functools import cached_property
 from typing import Any
 
@@ -107,23 +108,25 @@ class Values:
         if self._prefix is None:
             dtype = self.values.dtype
             exact = self.values.to_physical() if isinstance(dtype, pl.Duration) else self.values
-            if not isinstance(dtype, pl.Decimal):
-                exact = _checked(exact.cast(_COUNTED, strict=False), self.name)
+            if isinstance(dtype, pl.Decimal):
+                widest = pl.Decimal(_WIDEST, dtype.scale)
+                exact = _checked(exact.cast(widest), self.name, 10 ** (_WIDEST - dtype.scale), f"{_WIDEST} digits")
             else:
-                exact = exact.cast(pl.Decimal(_WIDEST, dtype.scale))
+                exact = _checked(exact.cast(_COUNTED, strict=False), self.name, _MOST, "64 bits")
             self._prefix = pl.concat([exact.clear(1).fill_null(0), exact.cum_sum()])
         return self._prefix
 
 
-def _checked(values: pl.Series, name: str) -> pl.Series:
-    """Refuse whole numbers whose sum may be none of 64 bits: it would come out wrong without a word."""
+def _checked(values: pl.Series, name: str, most: int, place: str) -> pl.Series:
+    """Refuse numbers whose sum may not fit: it would come out wrong without a word, or fail in words of others."""
     low: Any = values.min()
     high: Any = values.max()
-    large = max(abs(low or 0), abs(high or 0))
-    if values.null_count() or large * len(values) >= _MOST:
+    # A decimal times a number is rounded to 28 digits; a fraction is exact.
+    large = Fraction(max(abs(low or 0), abs(high or 0)))
+    if values.null_count() or large * len(values) >= most:
         raise InvalidInputError(
-            f"column {name!r} holds whole numbers whose sums may not fit into 64 bits",
-            hint="save it as a column of floats or decimals, and aggregate that",
+            f"column {name!r} holds numbers whose sums may not fit into {place}",
+            hint="save it as a column of floats, and aggregate that",
         )
     return values
 

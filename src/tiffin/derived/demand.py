@@ -14,6 +14,7 @@ from tiffin.errors import ConflictError, FeatureNotFound, InUse, InvalidInputErr
 from tiffin.features import Features, answer_names, references, resolve
 from tiffin.frames import Computed, FeatureFrame, Lock, Recipe
 from tiffin.registry import Registry
+from tiffin.schema import dtypes
 from tiffin.schema.names import Reference, TableName, parse_reference
 from tiffin.tables.catalog import Catalog
 
@@ -69,6 +70,12 @@ class Demand:
     def request(self) -> tuple[str, ...]:
         """The columns that the asker gives."""
         return tuple(dict.fromkeys(name for step in self.steps for name in step.features.declared.request))
+
+    @property
+    def request_dtypes(self) -> dict[str, pl.DataType]:
+        """The columns that the asker gives, with what they hold."""
+        declared = [step.features.declared.request for step in reversed(self.steps)]
+        return {name: dtypes.decode(text) for request in declared for name, text in request.items()}
 
     def training_frame(self, stored: FeatureFrame) -> FeatureFrame:
         """Add what is computed to a training frame of `stored`, and say so in its lock."""
@@ -216,11 +223,11 @@ class OnDemands:
             Naming the on-demand features.
         """
         users = []
-        for name in self.kept.names():
-            inputs = map(parse_reference, self.kept.require(name).inputs)
+        for declared in self.kept.all():
+            inputs = map(parse_reference, declared.inputs)
             used = {one.feature for one in inputs if (one.group, one.name) == table}
             if used and (columns is None or used & {*columns}):
-                users.append(name)
+                users.append(declared.name)
         if users:
             raise InUse(
                 f"{what} cannot be removed: {', '.join(users)} is computed from it",
@@ -230,8 +237,9 @@ class OnDemands:
 
     def references(self) -> set[str]:
         """List the references to on-demand features."""
-        declared = [one for name in self.kept.names() if (one := self.kept.find(name)) is not None]
-        return {text for one in declared for text in (one.name, *(f"{one.name}:{output}" for output in one.outputs))}
+        return {
+            text for one in self.kept.all() for text in (one.name, *(f"{one.name}:{output}" for output in one.outputs))
+        }
 
     def demand(
         self, catalog: Catalog, registry: Registry, features: Features, *, full_feature_names: bool = False

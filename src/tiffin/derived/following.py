@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 
 import msgspec
@@ -11,7 +10,7 @@ import polars as pl
 from tiffin.derived.source import Source
 from tiffin.errors import CommitConflict
 from tiffin.schema.table import Column, TableSpec
-from tiffin.tables.exchange import exchange
+from tiffin.tables.exchange import Part, exchange
 from tiffin.tables.publishing import Note
 from tiffin.tables.state import State
 from tiffin.tables.table import Commit, Selection, Table
@@ -50,7 +49,8 @@ def fill(table: Table, source: Source, note: Note, *, online: bool | None = None
         before = table.log.latest()
         spec = _spec(source, before, online)
         told = _told(note, source)
-        commit = exchange(table, before, spec, gone=None, come=source.all_rows(), operation="derive", note=told)
+        parts = (Part(rows.clear(), rows) for rows in source.all_rows())
+        commit = exchange(table, before, spec, parts=parts, all_go=True, operation="derive", note=told)
         if commit is not None:
             return commit
         source = source.newest()
@@ -78,17 +78,20 @@ def follow(table: Table, source: Source, note: Note) -> Commit | None:
     for _ in range(_ATTEMPTS):
         before = table.log.require()
         derivation = before.spec.derivation
-        if derivation is not None and not source.is_behind(derivation):
-            return None
+        if derivation is not None:
+            source = source.at_least(derivation)
+            if not source.is_ahead(derivation):
+                return None
         spec = _spec(source, before, None)
-        if derivation is None or derivation.definition != source.definition or spec.dtypes != before.spec.dtypes:
+        is_same = (spec.dtypes, spec.row_key) == (before.spec.dtypes, before.spec.row_key)
+        if derivation is None or derivation.definition != source.definition or not is_same:
             return fill(table, source, note)
-        entities = source.concerned(derivation)
-        if entities is None:
+        shares = source.concerned(derivation)
+        if shares is None:
             return fill(table, source, note)
-        gone, come = _difference(table, before, source, entities)
+        parts = (_difference(table, before, source, entities) for entities in shares)
         told = _told(note, source)
-        commit = exchange(table, before, spec, gone=gone, come=_filled(come), operation="refresh", note=told)
+        commit = exchange(table, before, spec, parts=parts, all_go=False, operation="refresh", note=told)
         if commit is not None:
             return commit
         # Whoever came first may have followed the source further.
@@ -122,16 +125,8 @@ def _spec(source: Source, before: State | None, online: bool | None) -> TableSpe
     )
 
 
-def _difference(
-    table: Table, before: State, source: Source, entities: pl.DataFrame
-) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Make the rows of some entities, and compare them with those that are there.
-
-    Returns
-    -------
-    tuple of DataFrame
-        The keys of the rows that go, and the rows that come; one that changes does both.
-    """
+def _difference(table: Table, before: State, source: Source, entities: pl.DataFrame) -> Part:
+    """Make the rows of some entities, and compare them with those that are there; one that changes goes and comes."""
     key = before.spec.row_key
     new = source.rows_of(entities)
     old = table.read(before, Selection(keys=entities)).select(new.columns)
@@ -141,12 +136,7 @@ def _difference(
     differs = [pl.col(name).ne_missing(pl.col(f"{name}\0")) for name in new.columns if name not in key]
     come = paired.filter(pl.any_horizontal(pl.col(_THERE).is_null(), *differs)).select(new.columns)
     stale = old.select(key).join(new.select(key), on=key, how="anti")
-    return pl.concat([stale, come.select(key).join(old.select(key), on=key, how="semi")]), come
-
-
-def _filled(rows: pl.DataFrame) -> Iterator[pl.DataFrame]:
-    if rows.height:
-        yield rows
+    return Part(pl.concat([stale, come.select(key).join(old.select(key), on=key, how="semi")]), come)
 
 
 def _busy(table: Table) -> CommitConflict:

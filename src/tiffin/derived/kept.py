@@ -7,7 +7,7 @@ from pathlib import Path
 import msgspec
 
 from tiffin.derived.on_demand import OnDemandFeatures
-from tiffin.errors import ConflictError, CorruptData, FeatureNotFound, did_you_mean
+from tiffin.errors import ConflictError, CorruptData, FeatureNotFound, InvalidInputError, InvalidName, did_you_mean
 from tiffin.files import FileSystem, contained, make_folders, publish, sweep, translated, write_durably
 from tiffin.schema.names import is_part, parse_reference
 
@@ -68,25 +68,33 @@ class KeptOnDemand:
             text = bytes(self._fs.read(path))
         try:
             declared = msgspec.json.decode(text, type=OnDemandFeatures)
-        except msgspec.MsgspecError as error:
+            _check(declared, name)
+        except (msgspec.MsgspecError, InvalidName) as error:
             raise CorruptData(
                 f"the file of on-demand features {name} is damaged: {path}: {error}",
                 hint="put it back from a copy, or register them again (replace=True)",
             ) from error
         return declared
 
-    def require(self, name: str) -> OnDemandFeatures:
-        """Return on-demand features.
+    def all(self) -> list[OnDemandFeatures]:
+        """List the on-demand features by name, without those whose files are damaged."""
+        return self._read()[0]
 
-        Raises
-        ------
-        FeatureNotFound
-            There are none of this name.
-        """
-        declared = self.find(name)
-        if declared is None:
-            raise FeatureNotFound(f"there are no on-demand features {name}", hint=did_you_mean(name, self.names()))
-        return declared
+    def damaged(self) -> dict[str, CorruptData]:
+        """Say of those whose files are damaged what is wrong with them."""
+        return self._read()[1]
+
+    def _read(self) -> tuple[list[OnDemandFeatures], dict[str, CorruptData]]:
+        found, damaged = [], {}
+        for name in self.names():
+            try:
+                declared = self.find(name)
+            except CorruptData as error:
+                damaged[name] = error
+                continue
+            if declared is not None:
+                found.append(declared)
+        return found, damaged
 
     def drop(self, name: str) -> None:
         """Forget on-demand features.
@@ -119,4 +127,14 @@ class KeptOnDemand:
 
     def _path(self, name: str) -> Path:
         reference = parse_reference(name)
-        return contained(self._folder, reference.group or "", reference.name + _SUFFIX)
+        if reference.group is None or name != f"{reference.group}/{reference.name}":
+            raise InvalidInputError(f"{name!r} does not name on-demand features", hint="write group/name alone")
+        return contained(self._folder, reference.group, reference.name + _SUFFIX)
+
+
+def _check(declared: OnDemandFeatures, name: str) -> None:
+    """Refuse what was kept under another name, or has inputs that are none."""
+    for text in declared.inputs:
+        parse_reference(text)
+    if declared.name != name:
+        raise InvalidName(f"it is about {declared.name}")

@@ -165,8 +165,13 @@ class OnDemand:
     def _exact(self, values: pl.Series, dtype: pl.DataType, what: str) -> pl.Series:
         if values.dtype == dtype:
             return values
-        cast = values.cast(dtype, strict=False)
-        lost = cast.cast(values.dtype, strict=False).ne_missing(values).arg_true()
+        try:
+            cast = values.cast(dtype, strict=False)
+            lost = cast.cast(values.dtype, strict=False).ne_missing(values).arg_true()
+        except pl.exceptions.PolarsError:
+            # Nothing of the one type has a place in the other.
+            cast = pl.Series(values.name, [None] * len(values), dtype)
+            lost = values.is_not_null().arg_true()
         if len(lost):
             row = lost[0]
             raise InvalidInputError(

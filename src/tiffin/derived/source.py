@@ -23,6 +23,8 @@ CHUNK_BYTES = 1 << 20
 """Parquet bytes of the source that are worked on at once, about: in memory they and their windows may be a hundred
 times as many."""
 
+_MOST_CONCERNED = 1 / 3
+"""Part of a source's events: if more are of entities that are concerned, comparing them takes longer than all anew."""
 _MOST_RANGES = 64
 """Of a source whose files are not sorted by entity."""
 
@@ -72,7 +74,12 @@ class Source:
         """Return the newest version of the same table."""
         return replace(self, state=self.table.log.require())
 
-    def is_behind(self, derivation: Derivation) -> bool:
+    def at_least(self, derivation: Derivation) -> Source:
+        """Return a version no older than the one that a table is made from: others may have followed it further."""
+        is_same = derivation.source_id == self.state.metadata.id
+        return self.newest() if is_same and derivation.version > self.state.version else self
+
+    def is_ahead(self, derivation: Derivation) -> bool:
         """Tell whether a table that is made from an older version has something to follow."""
         return derivation != self.derivation
 
@@ -90,7 +97,7 @@ class Source:
         """Make the rows of some entities."""
         return self._from(self.table.read(self.state, self._selection(keys=entities)))
 
-    def concerned(self, derivation: Derivation) -> pl.DataFrame | None:
+    def concerned(self, derivation: Derivation) -> list[pl.DataFrame] | None:
         """Find the entities whose events are not those of an earlier version.
 
         Parameters
@@ -100,10 +107,15 @@ class Source:
 
         Returns
         -------
-        DataFrame or None
-            The entity columns; None if all rows have to be made anew: the log does not reach back that far, or
-            what the source declares of its columns has changed.
+        list of DataFrame or None
+            The entity columns, in shares to be worked on one after the other. None if all rows are to be made anew:
+            the log does not reach back that far, what the source declares of its columns has changed, or so many events
+            are concerned that it is less work.
         """
+        entities = self._concerned(derivation)
+        return None if entities is None else self._shares(entities)
+
+    def _concerned(self, derivation: Derivation) -> pl.DataFrame | None:
         if derivation.source_id != self.state.metadata.id or not self._reads_the_same(derivation.version):
             return None
         head = Head(str(self.table.name), derivation.version, derivation.timestamp, (), "")
@@ -119,6 +131,30 @@ class Source:
         except VersionNotFound:
             # Vacuumed in between, with the files that went.
             return None
+
+    def _shares(self, entities: pl.DataFrame) -> list[pl.DataFrame] | None:
+        """Divide entities so that each share has about as many events as are worked on at once."""
+        chunks = self.state.size_bytes // CHUNK_BYTES
+        if not chunks or not entities.height:
+            return [entities]
+        events = self._count(entities)
+        if self.state.rows is None or events > self.state.rows * _MOST_CONCERNED:
+            return None
+        shares = events * chunks // self.state.rows + 1
+        step = -(-entities.height // shares)
+        ordered = entities.sort(entities.columns)
+        return [ordered.slice(start, step) for start in range(0, ordered.height, step)]
+
+    def _count(self, entities: pl.DataFrame) -> int:
+        """Count the events of some entities."""
+        keys = dtypes.to_stored(entities)
+        first = keys.to_series()
+        adds = list(self.state.files.values())
+        rows = self.table.data.scan(adds, self.state.spec).select(keys.columns)
+        rows = rows.filter(pl.col(first.name).is_between(pl.lit(first.min()), pl.lit(first.max())))
+        with self.table.reading(self.state):
+            found = self.table.data.collect(rows.join(keys.lazy(), on=keys.columns, how="semi").select(pl.len()), adds)
+        return int(found.item())
 
     def _reads_the_same(self, version: int) -> bool:
         try:

@@ -147,8 +147,7 @@ def _ordered(definition: Windowed, source: TableSpec, frame: pl.DataFrame) -> pl
     kept = kept.drop_nulls([*definition.entity, source.timestamp])
     kept = kept.with_columns(pl.col(source.timestamp).dt.epoch("us").alias(_TIME))
     ties = [source.created] if source.created else []
-    ties += [name for name in definition.columns if not frame.schema[name].is_nested()]
-    return kept.sort(*definition.entity, _TIME, *ties, maintain_order=True).collect()
+    return kept.sort(*definition.entity, _TIME, *ties, *definition.columns, maintain_order=True).collect()
 
 
 def _events(events: pl.DataFrame, entity: tuple[str, ...]) -> Events:

@@ -6,7 +6,7 @@ import io
 import os
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import msgspec
@@ -109,7 +109,8 @@ def export_repository(
             f"Feast could take over none of the tables{f' ({reasons})' if reasons else ''}",
             hint="save a table with a timestamp first",
         )
-    written = [made for service in chosen if (made := _service(service, views, left_out))]
+    renamed = {info.table: {old: one.name for one in info.columns for old in one.aliases} for info in infos}
+    written = [made for service in chosen if (made := _service(service, views, renamed, left_out))]
     settings = write_settings(project, online_url)
     make_folders(LOCAL, root / "data")
     done = tuple(_write_rows(store, root, view) for view in views)
@@ -246,26 +247,29 @@ def _key_kind(kind: Kind | None) -> Kind | None:
     return kind if kind is not None and kind.name in KEY_KINDS else None
 
 
-def _service(service: Service, views: Sequence[WrittenView], left_out: list[LeftOut]) -> WrittenService | None:
-    """Tell what a service asks of the views; None if nothing is left."""
+def _service(
+    service: Service, views: Sequence[WrittenView], renamed: Mapping[str, Mapping[str, str]], left_out: list[LeftOut]
+) -> WrittenService | None:
+    """Tell what a service asks of the views, by the names of today; None if nothing is left."""
     by_table = {view.table: view for view in views}
     asked: dict[str, list[str] | None] = {}
     for text in service.features:
         reference = parse_reference(text)
-        view = by_table.get(f"{reference.group}/{reference.name}")
-        why = ""
+        table, feature = f"{reference.group}/{reference.name}", reference.feature
+        view, why = by_table.get(table), ""
+        feature = feature and renamed.get(table, {}).get(feature, feature)
         if reference.version is not None:
             why = "it is pinned to a version, and the newest is exported"
         elif view is None:
             why = "its table is not exported"
-        elif reference.feature is not None and reference.feature not in view.features:
+        elif feature is not None and feature not in view.features:
             why = "its column is not exported"
         if why or view is None:
             left_out.append(LeftOut(text, f"service {service.name}", why))
-        elif reference.feature is None:
+        elif feature is None:
             asked[view.name] = None
-        elif (features := asked.setdefault(view.name, [])) is not None:
-            features.append(reference.feature)
+        elif (features := asked.setdefault(view.name, [])) is not None and feature not in features:
+            features.append(feature)
     if not asked:
         left_out.append(LeftOut("service", service.name, "nothing that it asks for is exported"))
         return None

@@ -1,6 +1,7 @@
 """Durable file operations: the only place that touches the disk."""
 
 from tiffin.files.durable import contained, make_folders, publish, remove_tree, sweep, write_durably, write_unsynced
+from tiffin.files.foreign import read_pieces
 from tiffin.files.system import LOCAL, Content, FileSystem, LocalFiles, Stat, translated
 
 __all__ = [
@@ -12,6 +13,7 @@ __all__ = [
     "contained",
     "make_folders",
     "publish",
+    "read_pieces",
     "remove_tree",
     "sweep",
     "translated",

@@ -70,7 +70,7 @@ def ingest(obj: Any) -> Ingested:
         If a column's name is not allowed.
     """
     ingested = _ingest(obj)
-    _check_names(ingested.frame.columns)
+    check_names(ingested.frame.columns)
     return ingested
 
 
@@ -115,12 +115,12 @@ def _from_rows(rows: Iterable[Any]) -> pl.DataFrame:
             )
         if row.keys() != names.keys():
             names.update(dict.fromkeys(row))
-    _check_names(names)
+    check_names(names)
     return pl.DataFrame([objects.to_series(name, [row.get(name) for row in rows]) for name in names])
 
 
 def _from_columns(columns: Mapping[Any, Any]) -> pl.DataFrame:
-    _check_names(columns)
+    check_names(columns)
     series = [_from_column(name, values) for name, values in columns.items()]
     lengths = {column.name: len(column) for column in series}
     if len(set(lengths.values())) > 1:
@@ -141,7 +141,7 @@ def _from_column(name: str, values: Any) -> pl.Series:
     )
 
 
-def _check_names(names: Iterable[Any]) -> None:
+def check_names(names: Iterable[Any]) -> None:
     """Hold column names to what every reader of Delta tables can tell apart."""
     seen: dict[str, str] = {}
     for name in names:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from typing import Any
 
@@ -13,16 +13,30 @@ import polars as pl
 from tiffin.frames.digest import column_digests, frame_digest
 
 
-class Source(msgspec.Struct, frozen=True, kw_only=True):
-    """A version of a table that a training frame was made from."""
+class Source(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A version of a table that a training frame was made from, or a stage."""
 
     id: str
     """The table's identity: one of the same name that was made after a drop has another."""
     version: int
+    """Of a stage the version that it stands on."""
     committed: datetime
-    """When the version was committed, UTC."""
+    """When the version was committed, or the stage made, UTC."""
     oldest: int
     """The oldest version that was looked at: another one than `version` where `known_at` goes by commits."""
+    stage: str = ""
+    """The stage, if it was one: such a frame cannot be made again."""
+
+
+class Computed(msgspec.Struct, frozen=True, kw_only=True):
+    """What of a training frame was computed on demand, from the stored features of its recipe."""
+
+    columns: dict[str, str]
+    """Column to what is in it, `group/name:feature`."""
+    definitions: dict[str, str]
+    """Of the on-demand features of each name what tells them from all others."""
+    names: tuple[str, ...]
+    """The features of the frame, in order; the stored ones that are not among them were left out."""
 
 
 class Recipe(msgspec.Struct, frozen=True, kw_only=True):
@@ -48,6 +62,27 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True):
     """When, UTC."""
     tiffin: str
     """Which version of Tiffin made it."""
+    computed: Computed | msgspec.UnsetType = msgspec.UNSET
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The features of the frame, in order."""
+        return (*self.features,) if self.computed is msgspec.UNSET else self.computed.names
+
+    def __post_init__(self) -> None:
+        # It may have been written by anybody; msgspec reports a ValueError as a value that is not valid.
+        if self.ttl is not None and self.ttl <= timedelta(0):
+            raise ValueError(f"the ttl is {self.ttl}")
+        for moment in (self.known_at, self.made):
+            if moment is not None:
+                _check_moment(moment)
+
+
+def _check_moment(moment: datetime) -> None:
+    try:
+        moment.astimezone(UTC)
+    except OverflowError:
+        raise ValueError(f"{moment} is no time in UTC") from None
 
 
 class Lock(Mapping[str, int]):
@@ -152,11 +187,11 @@ class Lock(Mapping[str, int]):
         lines = [
             f"made {self.recipe.made:%Y-%m-%d %H:%M:%S %Z} by Tiffin {self.recipe.tiffin}",
             *(
-                f"from {table}@{source.version}, committed {source.committed:%Y-%m-%d %H:%M:%S %Z}"
+                f"from {table}@{source.stage or source.version}, committed {source.committed:%Y-%m-%d %H:%M:%S %Z}"
                 for table, source in self.recipe.sources.items()
             ),
             f"spine  {self.spine_hash}  {', '.join(self.recipe.spine)}",
-            f"result {self.result_hash}  + {', '.join(self.recipe.features)}",
+            f"result {self.result_hash}  + {', '.join(self.recipe.columns)}",
             *([f"ttl {self.recipe.ttl}"] if self.recipe.ttl is not None else []),
             *([f"known at {known_at}"] if known_at is not None else []),
         ]

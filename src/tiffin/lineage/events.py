@@ -122,9 +122,15 @@ def _elsewhere(node: Node) -> Event:
     if node.kind == "file":
         facets = {"version": _facet("version", datasetVersion=node.xxh3[-1])} if node.xxh3 else {}
         return {"namespace": "file", "name": str(Path(node.name).absolute()), "facets": facets}
-    parts = urlsplit(node.name)
+    try:
+        parts = urlsplit(node.name)
+    except ValueError:
+        # A text that looks like an address and is none; anybody may name one.
+        return {"namespace": NAMESPACE, "name": node.name}
     if parts.scheme and parts.netloc:
-        return {"namespace": f"{parts.scheme}://{parts.netloc}", "name": parts.path.lstrip("/") or "/"}
+        # Without a user and password: the catalogue is another's.
+        place = parts.netloc.rpartition("@")[2]
+        return {"namespace": f"{parts.scheme}://{place}", "name": parts.path.lstrip("/") or "/"}
     return {"namespace": NAMESPACE, "name": node.name}
 
 

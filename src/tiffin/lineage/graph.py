@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Literal, NamedTuple
 
 import msgspec
 
 from tiffin.errors import InvalidName, NotFoundError, StorageError
 from tiffin.registry import Registry, Service
-from tiffin.schema.names import TableName, parse_reference
+from tiffin.schema.names import Reference, TableName, parse_reference
 from tiffin.tables.actions import Details, Input
 from tiffin.tables.catalog import Catalog
 from tiffin.tables.state import State
@@ -103,12 +103,17 @@ class Tracer:
         The feature services.
     sets : TrainingSets
         The training sets.
+    computed : mapping of str to sequence of str
+        Of on-demand features, by name, the references to what they are computed from.
     """
 
-    def __init__(self, catalog: Catalog, registry: Registry, sets: TrainingSets) -> None:
+    def __init__(
+        self, catalog: Catalog, registry: Registry, sets: TrainingSets, computed: Mapping[str, Sequence[str]]
+    ) -> None:
         self._catalog = catalog
         self._registry = registry
         self._sets = sets
+        self._computed = computed
 
     def trace(self, table: Table, version: int, *, depth: int | None, direction: Direction, pinned: bool) -> Lineage:
         """Follow the lineage of a version.
@@ -267,7 +272,7 @@ class Tracer:
         table = self._catalog.table(TableName(*name.split("/")))
         state = table.log.latest()
         for service in services:
-            for use in service.uses(table.name):
+            for use in self._used(service, table.name):
                 if versions is None or _number(table, state, use.version) in versions:
                     graph.see(Node(id=f"service {service.name}", kind="service", name=service.name))
                     graph.join(f"table {name}", f"service {service.name}", _number(table, None, use.version), None)
@@ -277,6 +282,12 @@ class Tracer:
             if source and state and source.id == state.metadata.id and (not versions or source.version in versions):
                 graph.see(Node(id=f"training_set {kept.name}", kind="training_set", name=kept.name))
                 graph.join(f"table {name}", f"training_set {kept.name}", source.version, None)
+
+    def _used(self, service: Service, table: TableName) -> list[Reference]:
+        """List a service's references to a table, and those of the on-demand features that it asks for."""
+        inputs = [text for feature in service.features for text in self._computed.get(feature.partition(":")[0], ())]
+        computed = [use for use in map(parse_reference, inputs) if (use.group, use.name) == table]
+        return [*service.uses(table), *computed]
 
 
 class _Graph:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from tiffin.quality.drift import ColumnDrift
-from tiffin.quality.histogram import Histogram, label
-from tiffin.quality.profile import ColumnProfile
+from tiffin.quality.drift.answer import ColumnDrift
+from tiffin.quality.profiles.histogram import Histogram, label
+from tiffin.quality.profiles.profile import ColumnProfile
 
 _MOST_BARS = 6
 

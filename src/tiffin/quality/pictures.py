@@ -10,9 +10,9 @@ import re
 from collections.abc import Iterator, Sequence
 from xml.sax.saxutils import escape
 
-from tiffin.quality.drift import Drift
+from tiffin.quality.drift.answer import Drift
 from tiffin.quality.panels import Panel, of_sides, of_values
-from tiffin.quality.profile import Profile
+from tiffin.quality.profiles.profile import Profile
 
 _WIDTH, _HEIGHT, _GAP, _ACROSS = 280, 150, 24, 3
 _TOP, _PLOT, _LINE = 44, 90, 14
@@ -33,7 +33,7 @@ def of_profile(found: Profile) -> str:
     str
         An SVG document.
     """
-    title = f"{found.table} version {found.version}: {found.rows:,} rows"
+    title = f"{found.name}: {found.rows:,} rows"
     return _document(title, [of_values(column, found.rows) for column in found.columns])
 
 

@@ -14,7 +14,8 @@ LONGEST = {"owner": 200, "unit": 100, "label": 200, "the value of label": 2_000,
 MOST = 100
 """Labels, or links, of one table or column."""
 
-_LINK = re.compile(r"(https?://|mailto:)[^\s<>\"]+")
+_LINK = re.compile(r"(https?://(?![^/?#]*@)|mailto:)[^\s<>\"]+")
+"""None with a user and password: what a table declares is shown to all who read it, and kept in every version."""
 
 
 class About(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -66,7 +67,8 @@ def check_about(about: About, what: str) -> None:
     for link in about.links:
         if not _LINK.fullmatch(link):
             raise InvalidInputError(
-                f"{link!r} is no link that {what} can have", hint="write it like https://wiki.example/ratings"
+                f"{link!r} is no link that {what} can have",
+                hint="write it like https://wiki.example/ratings, without a user and password",
             )
     if max(len(about.labels), len(about.links)) > MOST:
         raise InvalidInputError(f"{what} has more than {MOST} labels or links", hint="keep those that people look for")

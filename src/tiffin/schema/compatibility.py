@@ -288,7 +288,7 @@ def common_dtype(old: pl.DataType, new: pl.DataType) -> pl.DataType | None:
         return old
     if isinstance(old, pl.Enum) and isinstance(new, pl.Enum):
         return pl.Enum(list(dict.fromkeys([*old.categories, *new.categories])))
-    return _common_in_time(old, new) or _common_decimal(old, new) or _common_struct(old, new)
+    return _common_in_time(old, new) or _common_decimal(old, new) or _common_list(old, new) or _common_struct(old, new)
 
 
 def _common_integer(a: type[pl.DataType], b: type[pl.DataType]) -> pl.DataType | None:
@@ -314,6 +314,14 @@ def _common_decimal(old: pl.DataType, new: pl.DataType) -> pl.DataType | None:
     if isinstance(old, pl.Decimal) and isinstance(new, pl.Decimal) and old.scale == new.scale:
         return max(old, new, key=lambda dtype: dtype.precision)
     return None
+
+
+def _common_list(old: pl.DataType, new: pl.DataType) -> pl.DataType | None:
+    if not (isinstance(old, pl.List) and isinstance(new, pl.List)):
+        return None
+    # As for the fields of a struct.
+    inner = common_dtype(cast("pl.DataType", old.inner), cast("pl.DataType", new.inner))
+    return None if inner is None else pl.List(inner)
 
 
 def _common_struct(old: pl.DataType, new: pl.DataType) -> pl.DataType | None:
@@ -361,9 +369,10 @@ def _cast(values: pl.Series, column: Column, table: str) -> pl.Series:
     wrong = back.ne_missing(values).arg_true()
     if len(wrong):
         row = wrong[0]
+        held = values[row].to_list() if isinstance(values[row], pl.Series) else values[row]
         raise SchemaMismatch(
             f"column {column.name!r} of table {table} is {column.dtype}; "
-            f"row {row} of the frame holds {values[row]!r} ({values.dtype}), which has no exact place there",
+            f"row {row} of the frame holds {held!r} ({values.dtype}), which has no exact place there",
             hint="cast or round the column before saving",
         )
     return cast

@@ -192,10 +192,40 @@ def outside_calendar(column: pl.Series) -> int | None:
     if base not in _PER_DAY:
         return None
     first, last = (day.toordinal() - _EPOCH.toordinal() for day in (date.min, date.max))
-    counts = column.cast(stored_dtype(column.dtype)).to_physical()
+    # Not strict: milliseconds reach further than microseconds can be counted, and are null then.
+    counts = column.cast(stored_dtype(column.dtype), strict=False).to_physical()
     inside = counts.is_between(first * _PER_DAY[base], (last + 1) * _PER_DAY[base], closed="left")
-    outside = (~inside).arg_true()
+    outside = (column.is_not_null() & ~inside.fill_null(False)).arg_true()
     return int(outside[0]) if len(outside) else None
+
+
+def python_values(column: pl.Series) -> list[Any]:
+    """Return a few values of a column as Python has them, whose calendar is shorter than that of Polars.
+
+    Parameters
+    ----------
+    column : Series, shape (n,)
+        Of any dtype.
+
+    Returns
+    -------
+    list, length n
+        Instead of times outside the years 1 to 9999, texts that say so.
+    """
+    # The end of the calendar in UTC is beyond it farther east.
+    has_zone = isinstance(column.dtype, pl.Datetime) and column.dtype.time_zone is not None
+    if outside_calendar(column) is None and not (
+        has_zone and outside_calendar(column.dt.replace_time_zone(None)) is not None
+    ):
+        return column.to_list()
+    if len(column) == 1:
+        return ["a time outside the years 1 to 9999"]
+    return [value for row in range(len(column)) for value in python_values(column[row : row + 1])]
+
+
+def python_rows(frame: pl.DataFrame) -> list[dict[str, Any]]:
+    """Return a few rows as Python has them; see `python_values`."""
+    return [dict(zip(frame.columns, row, strict=True)) for row in zip(*map(python_values, frame), strict=True)]
 
 
 def _stored_column(name: str, dtype: pl.DataType) -> pl.DataType:

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 import msgspec
 
 from tiffin.errors import FeatureNotFound, InvalidInputError, did_you_mean
-from tiffin.schema import constraints
+from tiffin.schema.constraints import kinds
 from tiffin.schema.deprecation import Deprecation
 from tiffin.schema.table import Column, TableSpec
 
@@ -51,6 +51,11 @@ def other_names(spec: TableSpec, newest: TableSpec) -> dict[str, str]:
     return {name: column for name, column in found.items() if column is not None and column != name}
 
 
+def called(spec: TableSpec, other: TableSpec) -> dict[str, str]:
+    """List the columns of a version that another calls otherwise; with each, what it is called there."""
+    return {column: name for name, column in other_names(spec, other).items() if name in other.dtypes}
+
+
 def rename(spec: TableSpec, old: str, new: str, table: str) -> TableSpec:
     """Call a feature otherwise; its old name goes on to mean it.
 
@@ -76,7 +81,7 @@ def rename(spec: TableSpec, old: str, new: str, table: str) -> TableSpec:
     return msgspec.structs.replace(
         spec,
         columns=tuple(renamed if one is column else one for one in spec.columns),
-        constraints=constraints.renamed(spec.constraints, {old: new}, table),
+        constraints=kinds.renamed(spec.constraints, {old: new}, table),
         partition_by=tuple(new if name == old else name for name in spec.partition_by),
     )
 

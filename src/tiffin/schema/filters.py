@@ -71,6 +71,17 @@ def predicate(where: Where, dtypes: Mapping[str, pl.DataType], table: str) -> pl
     return expression
 
 
+def renamed(where: Any, names: Mapping[str, str]) -> Any:
+    """Call columns otherwise in a filter of comparisons; an expression stays as it is."""
+    if isinstance(where, pl.Expr) or not names:
+        return where
+    if _is_comparison(where):
+        return (names.get(where[0], where[0]), *where[1:])
+    if isinstance(where, Sequence) and not isinstance(where, str):
+        return [renamed(item, names) for item in where]
+    return where
+
+
 def _any_of(where: Any, dtypes: Mapping[str, pl.DataType], table: str) -> pl.Expr:
     if _is_comparison(where):
         return _comparison(where, dtypes, table)
@@ -94,12 +105,12 @@ def _comparison(item: Sequence[Any], dtypes: Mapping[str, pl.DataType], table: s
     if sign in _NULLS and not rest:
         return column.is_null() if sign == "is null" else column.is_not_null()
     if sign in _SETS and rest and isinstance(rest[0], Sequence | set | frozenset) and not isinstance(rest[0], str):
-        within = column.is_in([_literal(value, dtype) for value in rest[0]])
+        within = column.is_in([literal(value, dtype) for value in rest[0]])
         return within if sign == "in" else ~within
     if sign in _COMPARE and rest and rest[0] is None:
         raise InvalidInputError(f"{tuple(item)!r} compares with null, which no value equals", hint=_HINT)
     if sign in _COMPARE and rest:
-        return _COMPARE[sign](column, _literal(rest[0], dtype))
+        return _COMPARE[sign](column, literal(rest[0], dtype))
     raise InvalidInputError(f"{tuple(item)!r} is not a comparison", hint=_HINT)
 
 
@@ -109,7 +120,7 @@ def _known(name: str, dtypes: Mapping[str, pl.DataType], table: str) -> pl.DataT
     return dtypes[name]
 
 
-def _literal(value: Any, dtype: pl.DataType) -> Any:
+def literal(value: Any, dtype: pl.DataType) -> Any:
     """Bring a time, also one that is written as text, into the column's zone; a time without a zone is UTC."""
     if isinstance(value, str) and isinstance(dtype, pl.Datetime | pl.Date):
         moment = _parsed(value)

@@ -22,6 +22,9 @@ _GRAMMAR = "write group/name, group/name:feature, group/name@3:feature or group/
 _MAX_REFERENCE = 600
 _MOST_DIGITS = 18
 
+ONLINE = "online"
+"""Stands for what the online index holds, where a version is asked for: no tag and no stage may be called so."""
+
 
 def check_part(text: str, what: str) -> str:
     """Check one part of a name; return it.
@@ -63,12 +66,18 @@ def check_pin(text: str, what: str) -> str:
     Raises
     ------
     InvalidName
-        It is no name, or a number.
+        It is no name, or a number, or `online`.
     """
     check_part(text, what)
     if text.isdigit():
         raise InvalidName(
             f"{what} name {text!r} is a number", hint="choose a word: a number after @ is a version", name=text
+        )
+    if text == ONLINE:
+        raise InvalidName(
+            f"{what} name {text!r} is not allowed",
+            hint="choose another: it means what the online index holds",
+            name=text,
         )
     return text
 

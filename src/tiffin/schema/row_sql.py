@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import NamedTuple
 
 import polars as pl
@@ -33,7 +34,11 @@ _OTHER_FUNCTIONS = frozenset([
     "ln", "log10", "ltrim", "mod", "pow", "power", "regexp_like", "replace", "right", "round", "rtrim", "sign", "sqrt",
     "starts_with", "strpos", "substr", "trim",
 ])  # fmt: skip
+_GROWS = "replace"
+"""One call of it in another, a few times over, makes a text longer than the memory."""
 _OTHER_SIGNS = frozenset(["/", "%", "||"])
+_LONGEST = 2_000
+"""Characters. An endless one keeps Polars busy for minutes, or runs over the stack and ends the process."""
 _HINT = 'compare the columns of a row, as in "votes = 0 OR mean <= 10"; which words there are: docs/constraints.md'
 
 
@@ -64,10 +69,22 @@ def compile_sql(sql: str, dtypes: Mapping[str, pl.DataType], *, is_condition: bo
     InvalidInputError
         It is none, is about more than one row, names no column or one that is not there, or is not true or false.
     """
+    return _compiled(sql, tuple(dtypes.items()), is_condition=is_condition)
+
+
+@lru_cache(maxsize=1024)
+def _compiled(sql: str, schema: tuple[tuple[str, pl.DataType], ...], *, is_condition: bool) -> RowSql:
+    """Do it once for a table: every save to it asks."""
+    dtypes = dict(schema)
+    if len(sql) > _LONGEST:
+        raise InvalidInputError(f"{sql[:60]!r}… is longer than {_LONGEST:,} characters", hint=_HINT)
     written: list[str] = []
     columns: list[str] = []
     is_same = True
-    for kind, token, is_call in _tokens(sql):
+    tokens = _tokens(sql)
+    if sum(is_call and token.lower() == _GROWS for _, token, is_call in tokens) > 1:
+        raise InvalidInputError(f"{sql!r} replaces twice: one in the other, texts would grow without end", hint=_HINT)
+    for kind, token, is_call in tokens:
         name = _unquoted(token) if kind == "quoted" else token
         is_name = kind == "quoted" or (kind == "word" and token.lower() not in _SAME_WORDS and not is_call)
         if is_name and name in dtypes:

@@ -15,13 +15,23 @@ import msgspec
 import polars as pl
 
 from tiffin.errors import CorruptData, FeatureNotFound, InvalidInputError, SchemaMismatch, did_you_mean
+from tiffin.schema import about as abouts
 from tiffin.schema import dtypes
+from tiffin.schema.about import NOTHING, About
+from tiffin.schema.constraints import delta
+from tiffin.schema.constraints.fitting import check_constraints
+from tiffin.schema.constraints.kinds import Constraint, merged, renamed
 from tiffin.schema.defaults import Default, check_default, from_text, in_type, to_text
+from tiffin.schema.deprecation import Deprecation
+from tiffin.schema.derivation import Derivation
+from tiffin.schema.rules import Rule, check_rule
 
 DECLARATION = "tiffin.table"
 """Key of the table's declaration in the configuration of the Delta metadata."""
 
 _DTYPE, _ORIGIN, _DEFAULT, _COMMENT = "tiffin.dtype", "tiffin.origin", "tiffin.default", "comment"
+_ABOUT = "tiffin.about"
+_ALIASES, _DEPRECATED = "tiffin.aliases", "tiffin.deprecated"
 _PARTITION_TYPES = (pl.String, pl.Boolean, pl.Date, pl.Int8, pl.Int16, pl.Int32, pl.Int64)
 _NOT_A_KEY = (pl.Float16, pl.Float32, pl.Float64, pl.List, pl.Array, pl.Struct, pl.Map, pl.Object, pl.Null)
 
@@ -36,6 +46,11 @@ class Column(msgspec.Struct, frozen=True):
     description: str = ""
     default: Default | None = None
     """Answers for a value that is missing, where features are asked for; None if nothing does."""
+    about: About = NOTHING
+    aliases: tuple[str, ...] = ()
+    """Names that the column had before, the latest first; they still mean it."""
+    deprecated: Deprecation | None = None
+    """Says that it should not be used any more; None if it may."""
 
 
 class TableSpec(msgspec.Struct, frozen=True, dict=True):
@@ -54,6 +69,15 @@ class TableSpec(msgspec.Struct, frozen=True, dict=True):
     description: str = ""
     online: bool = False
     """Whether the online index holds the table's newest rows."""
+    derivation: Derivation | None = None
+    """What the rows are made from, if `derive` makes them."""
+    about: About = NOTHING
+    rule: Rule = "backward"
+    """What the table promises its readers, whatever is saved to it."""
+    major: int = 0
+    """How often that promise was broken: each time, with `evolve`, the schema became one for other readers."""
+    constraints: tuple[Constraint, ...] = ()
+    """What its rows must satisfy; each has a name of its own."""
 
     @cached_property
     def names(self) -> list[str]:
@@ -65,6 +89,11 @@ class TableSpec(msgspec.Struct, frozen=True, dict=True):
         """Names of the columns that are neither keys nor times."""
         keys = {*self.entity, self.timestamp, self.created}
         return [column.name for column in self.columns if column.name not in keys]
+
+    @cached_property
+    def aliases(self) -> dict[str, str]:
+        """The column that each name of before means now."""
+        return {alias: column.name for column in self.columns for alias in column.aliases}
 
     @cached_property
     def dtypes(self) -> dict[str, pl.DataType]:
@@ -132,6 +161,10 @@ class Declaration(msgspec.Struct, frozen=True):
     online: bool | None = None
     defaults: Mapping[str, Default | None] | None = None
     """Defaults of some features; None as the value takes a feature's default away."""
+    derivation: Derivation | None = None
+    rule: Rule | None = None
+    constraints: Sequence[Constraint] | None = None
+    """Constraints to add; one of the same name takes the other's place."""
 
 
 def declare(columns: Sequence[Column], declared: Declaration, previous: TableSpec | None) -> TableSpec:
@@ -161,7 +194,7 @@ def declare(columns: Sequence[Column], declared: Declaration, previous: TableSpe
         entity = old.entity if previous else _default_entity(columns)
     partition_by = _as_tuple(declared.partition_by)
     return TableSpec(
-        columns=_with_defaults(columns, declared.defaults or {}, old),
+        columns=_with_what_is_known(columns, declared.defaults or {}, old),
         entity=entity,
         timestamp=old.timestamp if declared.timestamp is None else declared.timestamp,
         created=old.created if declared.created is None else declared.created,
@@ -169,13 +202,18 @@ def declare(columns: Sequence[Column], declared: Declaration, previous: TableSpe
         partition_by=old.partition_by if partition_by is None else partition_by,
         description=old.description if declared.description is None else declared.description,
         online=old.online if declared.online is None else declared.online,
+        derivation=old.derivation if declared.derivation is None else declared.derivation,
+        about=old.about,
+        rule=old.rule if declared.rule is None else declared.rule,
+        major=old.major,
+        constraints=merged(old.constraints, declared.constraints or ()),
     )
 
 
-def _with_defaults(
+def _with_what_is_known(
     columns: Sequence[Column], declared: Mapping[str, Default | None], old: TableSpec
 ) -> tuple[Column, ...]:
-    """Give the columns the defaults that were declared, and else those that the table has."""
+    """Give the columns what the table declares of them, and the defaults that were declared anew."""
     names = [column.name for column in columns]
     for name in declared:
         if name not in names:
@@ -183,11 +221,18 @@ def _with_defaults(
                 f"a default is declared of column {name!r}, which is not in the frame",
                 hint=did_you_mean(str(name), names),
             )
-    defaults: dict[str, Default | None] = {column.name: column.default for column in old.columns}
-    defaults.update(declared)
-    if not any(value is not None for value in defaults.values()):
-        return tuple(columns)
-    return tuple(msgspec.structs.replace(column, default=defaults.get(column.name)) for column in columns)
+    known = {column.name: column for column in old.columns}
+    return tuple(_known(column, known.get(column.name, column), declared) for column in columns)
+
+
+def _known(column: Column, known: Column, declared: Mapping[str, Default | None]) -> Column:
+    return msgspec.structs.replace(
+        known,
+        dtype=column.dtype,
+        origin=column.origin,
+        description=column.description or known.description,
+        default=declared.get(column.name, known.default),
+    )
 
 
 def _default_entity(columns: Sequence[Column]) -> tuple[str, ...]:
@@ -225,6 +270,34 @@ def check_declaration(declared: Declaration, table: str) -> None:
         raise InvalidInputError(
             f"defaults of table {table} are {declared.defaults!r}", hint="write defaults={'feature': value}"
         )
+    if declared.rule is not None:
+        check_rule(declared.rule, table)
+
+
+def in_names(declared: Declaration, names: Mapping[str, str], table: str) -> Declaration:
+    """Say what a caller declares of columns in other names of theirs.
+
+    Raises
+    ------
+    InvalidInputError
+        An SQL expression may name one of the columns: it is not rewritten.
+    """
+
+    def called(given: str | Sequence[str] | None) -> Any:
+        if given is None or isinstance(given, str):
+            return names.get(given, given) if given else given
+        return [names.get(name, name) for name in given]
+
+    defaults, constraints = declared.defaults, declared.constraints
+    return msgspec.structs.replace(
+        declared,
+        entity=called(declared.entity),
+        timestamp=called(declared.timestamp),
+        created=called(declared.created),
+        partition_by=called(declared.partition_by),
+        defaults=defaults and {names.get(name, name): value for name, value in defaults.items()},
+        constraints=constraints and renamed(constraints, names, table),
+    )
 
 
 def _as_tuple(names: str | Sequence[str] | None) -> tuple[str, ...] | None:
@@ -273,7 +346,22 @@ def check(spec: TableSpec, table: str) -> None:
             f"table {table} is online and has neither an entity nor a timestamp to tell its newest rows by",
             hint="declare its keys (entity=…, --entity), or leave it offline (online=False, --no-online)",
         )
+    _check_names(spec, table)
     _check_defaults(spec, table)
+    check_constraints(spec.constraints, known, spec.row_key, spec.timestamp, table)
+
+
+def _check_names(spec: TableSpec, table: str) -> None:
+    """Refuse a name that means two columns, now or because one had it before; case tells no names apart."""
+    seen: dict[str, str] = {}
+    for column in spec.columns:
+        for name in (column.name, *column.aliases):
+            if seen.get(name.lower(), column.name) != column.name:
+                raise SchemaMismatch(
+                    f"in table {table}, {name!r} would mean two columns: {seen[name.lower()]!r} and {column.name!r}",
+                    hint="a name means one column, also after it was renamed: choose another",
+                )
+            seen[name.lower()] = column.name
 
 
 def _check_defaults(spec: TableSpec, table: str) -> None:
@@ -308,11 +396,12 @@ def put_online(spec: TableSpec) -> TableSpec:
 
 def to_metadata(spec: TableSpec) -> tuple[str, dict[str, str]]:
     """Write a spec as the Delta schema (JSON text) and the table's configuration."""
+    not_null = delta.without_nulls(spec.constraints)
     fields = [
         {
             "name": column.name,
             "type": dtypes.delta_type(column.dtype),
-            "nullable": True,
+            "nullable": column.name not in not_null,
             "metadata": _field_metadata(column),
         }
         for column in spec.columns
@@ -324,17 +413,28 @@ def to_metadata(spec: TableSpec) -> tuple[str, dict[str, str]]:
         "ttl": spec.ttl,
         "description": spec.description,
         "online": spec.online,
+        "derivation": spec.derivation,
+        "about": spec.about if spec.about != NOTHING else None,
+        "rule": spec.rule if spec.rule != "backward" else None,
+        "major": spec.major,
+        "constraints": spec.constraints,
     }
     text = msgspec.json.encode({name: value for name, value in declaration.items() if value}).decode()
     schema = msgspec.json.encode({"type": "struct", "fields": fields}).decode()
     # Without this, other writers would throw away the log of old versions when they write a checkpoint.
-    return schema, {DECLARATION: text, "delta.enableExpiredLogCleanup": "false"}
+    kept = {DECLARATION: text, "delta.enableExpiredLogCleanup": "false"}
+    return schema, kept | delta.checks(spec.constraints, spec.dtypes)
 
 
 def _field_metadata(column: Column) -> dict[str, str]:
     kept = {_DTYPE: dtypes.encode(column.dtype), _ORIGIN: column.origin, _COMMENT: column.description}
+    kept[_ABOUT] = abouts.to_text(column.about)
     if column.default is not None:
         kept[_DEFAULT] = to_text(column.default)
+    if column.aliases:
+        kept[_ALIASES] = msgspec.json.encode(column.aliases).decode()
+    if column.deprecated is not None:
+        kept[_DEPRECATED] = msgspec.json.encode(column.deprecated).decode()
     return {key: value for key, value in kept.items() if value}
 
 
@@ -345,6 +445,11 @@ class _Declared(msgspec.Struct):
     ttl: timedelta | None = None
     description: str = ""
     online: bool = False
+    derivation: Derivation | None = None
+    about: About = NOTHING
+    rule: Rule = "backward"
+    major: int = 0
+    constraints: tuple[Constraint, ...] = ()
 
 
 def from_metadata(schema: str, configuration: Mapping[str, str], partition_by: Sequence[str], table: str) -> TableSpec:
@@ -359,8 +464,10 @@ def from_metadata(schema: str, configuration: Mapping[str, str], partition_by: S
         fields = msgspec.json.decode(schema)["fields"]
         declared = msgspec.json.decode(configuration.get(DECLARATION, "{}"), type=_Declared)
         columns = tuple(_column(field) for field in fields)
+        not_nullable = {field["name"] for field in fields if not field.get("nullable", True)}
     except (msgspec.MsgspecError, KeyError, TypeError, InvalidInputError) as error:
         raise CorruptData(f"the metadata of table {table} cannot be read: {error}") from error
+    known = {column.name: column.dtype for column in columns}
     return TableSpec(
         columns=columns,
         entity=declared.entity,
@@ -370,6 +477,11 @@ def from_metadata(schema: str, configuration: Mapping[str, str], partition_by: S
         partition_by=tuple(partition_by),
         description=declared.description,
         online=declared.online,
+        derivation=declared.derivation,
+        about=declared.about,
+        rule=declared.rule,
+        major=declared.major,
+        constraints=delta.read_back(declared.constraints, known, not_nullable, configuration),
     )
 
 
@@ -377,8 +489,16 @@ def _column(field: Mapping[str, Any]) -> Column:
     metadata = field.get("metadata") or {}
     written = dtypes.from_delta(field["type"])
     dtype = dtypes.decode(metadata[_DTYPE]) if _DTYPE in metadata else written
+    column = Column(
+        field["name"],
+        written,
+        description=metadata.get(_COMMENT, ""),
+        about=abouts.from_text(metadata.get(_ABOUT, "")),
+        aliases=msgspec.json.decode(metadata[_ALIASES], type=tuple[str, ...]) if _ALIASES in metadata else (),
+        deprecated=msgspec.json.decode(metadata[_DEPRECATED], type=Deprecation) if _DEPRECATED in metadata else None,
+    )
     # Another writer may have changed the type and carried our note of the old one along.
     if dtypes.stored_dtype(dtype) != written:
-        return Column(field["name"], written, description=metadata.get(_COMMENT, ""))
+        return column
     default = from_text(metadata[_DEFAULT]) if _DEFAULT in metadata else None
-    return Column(field["name"], dtype, metadata.get(_ORIGIN, ""), metadata.get(_COMMENT, ""), default)
+    return msgspec.structs.replace(column, dtype=dtype, origin=metadata.get(_ORIGIN, ""), default=default)

@@ -100,18 +100,6 @@ class Found(msgspec.Struct, frozen=True, gc=False):
 _head_of = attrgetter("head")
 
 
-class Taken(NamedTuple):
-    """What was taken from one table."""
-
-    table: str
-    """`group/name`."""
-    version: int
-    features: tuple[str, ...]
-    """Their names in the answer."""
-    times: list[int | None]
-    """The time of each entity's row, microseconds since 1970-01-01 UTC; None where there is none."""
-
-
 class OnlineAnswer(AnswerColumns):
     """Features of entities as of a moment, in the order in which they were asked for.
 
@@ -146,6 +134,12 @@ class OnlineAnswer(AnswerColumns):
         return {head.table: head.version for head in map(_head, self.heads)}
 
     @property
+    def tables(self) -> dict[str, str]:
+        """The table of each feature, `group/name`."""
+        tables = [_head(head).table for head in self.heads]
+        return {name: tables[table] for name, (table, _) in self._shape.sources.items()}
+
+    @property
     def shape(self) -> Shape:
         """What all answers of the same plan have in common."""
         return self._shape
@@ -174,14 +168,6 @@ class OnlineAnswer(AnswerColumns):
     def times(self) -> list[list[int | None]]:
         """For each table the time of each entity's row, microseconds since 1970-01-01 UTC; None where there is none."""
         return list(map(Found.times, self._found))
-
-    def by_table(self) -> list[Taken]:
-        """Tell for each table what was taken from it."""
-        heads, places = map(_head, self.heads), self._shape.places
-        return [
-            Taken(head.table, head.version, features, times)
-            for head, (features, _), times in zip(heads, places, self.times, strict=True)
-        ]
 
     def missing(self) -> dict[str, list[Status]]:
         """Tell what stands behind each value of the features that not all values are there of."""

@@ -10,7 +10,7 @@ from threading import Lock
 from typing import Any, NamedTuple
 
 from tiffin.errors import CommitConflict, IndexDamaged, InvalidInputError
-from tiffin.features import Features, Wanted, answer_names, references, resolve
+from tiffin.features import Features, Wanted, answer_names, references, resolve, warn_of_deprecated, warn_of_majors
 from tiffin.materialize import Materializer
 from tiffin.materialize import layout as layouts
 from tiffin.registry import Registry, Service
@@ -59,6 +59,7 @@ class Plans:
 
     def prepare(self, features: Features, *, full_feature_names: bool = False) -> OnlinePlan:
         """Find out what a list of features takes; see `FeatureStore.prepare`."""
+        warn_of_majors(self.catalog, self.registry, features)
         return OnlinePlan(self, references(self.catalog, self.registry, features), full_feature_names)
 
     def recall(self, features: Features, *, full_feature_names: bool = False) -> OnlinePlan:
@@ -239,6 +240,7 @@ class OnlinePlan:
             entity = _entity(wanted)
             parts = [part for one in wanted if (part := self._part(one)) is not None]
             if len(parts) == len(wanted):
+                warn_of_deprecated(wanted)
                 return _Made(_shape(wanted, parts, entity), tuple(parts), tuple(str(part.table.name) for part in parts))
         raise self._too_busy()
 
@@ -246,8 +248,8 @@ class OnlinePlan:
         """Prepare one table's part; None if the table was changed meanwhile."""
         if one.pinned:
             raise InvalidInputError(
-                f"version {one.state.version} of table {one.table.name} is asked for online",
-                hint="the online index holds the newest version: write the reference without @version",
+                f"version {one.state.pin!r} of table {one.table.name} is asked for online",
+                hint="the online index holds the newest version: write the reference without @ and what follows it",
             )
         self._plans.materializer.catch_up(one.table)
         state = one.table.log.require()

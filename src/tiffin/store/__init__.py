@@ -1,22 +1,46 @@
 """The face of Tiffin: `FeatureStore` wires the layers below together and decides nothing itself.
 
-Its methods are kept by verb: `save`, `read`, `keep`, `services`, `train`, `serve`, `quality` and `listen`, over what
-`opened` wires.
+Its methods are kept by verb: `save`, `declare`, `evolve`, `constrain`, `versions`, `read`, `keep`, `services`, `train`,
+`serve`, `quality`, `profiles`, `derive`, `lineage` and `listen`, over what `opened` wires.
 """
 
 from tiffin.reading import Stats
+from tiffin.store.compute import Computing
+from tiffin.store.constrain import Constraining
+from tiffin.store.declare import Declaring
+from tiffin.store.derive import Deriving
+from tiffin.store.evolve import Evolving
 from tiffin.store.keep import Keeping
+from tiffin.store.lineage import Tracing
 from tiffin.store.listen import Listening
+from tiffin.store.profiles import Profiling
 from tiffin.store.quality import Quality
 from tiffin.store.read import Reading
 from tiffin.store.serve import Serving
 from tiffin.store.services import Services
 from tiffin.store.train import Training
+from tiffin.store.versions import Versioning
 
 __all__ = ["FeatureStore", "Stats"]
 
 
-class FeatureStore(Serving, Reading, Keeping, Services, Training, Quality, Listening):
+class FeatureStore(
+    Profiling,
+    Computing,
+    Deriving,
+    Serving,
+    Declaring,
+    Evolving,
+    Constraining,
+    Versioning,
+    Reading,
+    Keeping,
+    Services,
+    Training,
+    Quality,
+    Tracing,
+    Listening,
+):
     """A feature store in a folder.
 
     Parameters

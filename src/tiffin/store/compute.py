@@ -61,15 +61,8 @@ class Computing(Serving, Training):
         return self._on_demands.register(features, declared, replace=replace)
 
     def registered(self) -> list[OnDemandFeatures]:
-        """List the on-demand features by name.
-
-        Raises
-        ------
-        CorruptData
-            The file of some is damaged.
-        """
-        kept = self._on_demands.kept
-        return [declared for name in kept.names() if (declared := kept.find(name)) is not None]
+        """List the on-demand features by name, without those whose files are damaged."""
+        return self._on_demands.kept.all()
 
     def unregister(self, name: str) -> None:
         """Forget on-demand features; what they are computed from stays.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 
 from tiffin.frames import FeatureFrame
-from tiffin.schema.constraint_texts import Constrained, read_all
+from tiffin.schema.constraints.texts import Constrained, read_all
 from tiffin.schema.names import parse_reference
 from tiffin.store.opened import note_of, unpinned
 from tiffin.store.save import Saving

@@ -8,7 +8,7 @@ from typing import Any
 from tiffin.derived.following import fill, follow
 from tiffin.derived.listing import Derived, listed
 from tiffin.derived.source import Source
-from tiffin.errors import ConflictError, InvalidInputError
+from tiffin.errors import ConflictError, InvalidInputError, TiffinError
 from tiffin.schema.derivation import Windowed, definition
 from tiffin.schema.names import TableName, parse_reference
 from tiffin.store.opened import note_of
@@ -91,7 +91,8 @@ class Deriving(Saving):
     def refresh(self, name: str | None = None, *, message: str = "") -> list[Commit]:
         """Bring derived tables up to their sources; the work follows what has changed there.
 
-        After any saves, restores or drops of the source the table is what `derive` would make anew.
+        After any saves, restores or drops of the source the table is what `derive` would make anew. One that cannot be
+        refreshed does not keep the others from it: the first error is raised when all have been tried.
 
         Parameters
         ----------
@@ -115,13 +116,22 @@ class Deriving(Saving):
             The disk refused; the table is as it was.
         """
         commits: dict[TableName, Commit | None] = {}
+        failed: list[TiffinError] = []
         for table in self._named(name):
-            # One that is damaged does not keep the others from being refreshed.
+            # One that is damaged does not keep the others from being refreshed, nor one whose source is gone.
             state = self._catalog.readable(table.name) if name is None else table.log.require()
             if state is not None and state.spec.derivation is not None:
-                self._refresh(table, message, commits)
+                try:
+                    self._refresh(table, message, commits)
+                except TiffinError as error:
+                    error.message = f"table {table.name} cannot be refreshed: {error.message}"
+                    failed.append(error)
             elif name is not None:
-                raise InvalidInputError(f"table {table.name} is not derived", hint="derive it: store.derive(…)")
+                raise InvalidInputError(
+                    f"table {table.name} is not derived", hint="derive it: store.derive(…), tiffin derive make"
+                )
+        if failed:
+            raise failed[0]
         return [commit for commit in commits.values() if commit is not None]
 
     def derived(self) -> list[Derived]:

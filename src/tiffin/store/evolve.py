@@ -15,7 +15,7 @@ from tiffin.frames import check_names
 from tiffin.materialize import layout as layouts
 from tiffin.schema import evolution
 from tiffin.schema.compatibility import Mode
-from tiffin.schema.constraint_texts import Constrained, read_all
+from tiffin.schema.constraints.texts import Constrained, read_all
 from tiffin.schema.defaults import Default
 from tiffin.schema.deprecation import Deprecation
 from tiffin.schema.names import Reference, check_text

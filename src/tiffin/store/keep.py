@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
 
 from tiffin import config
 from tiffin.cache import MemoryStats
 from tiffin.doctor import Finding, examine, examine_services
+from tiffin.errors import NotFoundError, StorageError
 from tiffin.files import contained, make_folders, translated
 from tiffin.reading import Stats
 from tiffin.store.opened import Opened
 from tiffin.tables import upkeep
-from tiffin.tables.table import Commit
+from tiffin.tables.table import Commit, Table
 from tiffin.tables.upkeep import Vacuumed
 
 
@@ -40,8 +43,7 @@ class Keeping(Opened):
 
     def stats(self) -> Stats:
         """Count what the store holds, and how its caches did in this process."""
-        tables = [self._catalog.table(name) for name in self._catalog.names()]
-        infos = [self._catalog.info(table, table.log.require()) for table in tables]
+        infos = list(self._catalog.infos())
         return Stats(
             path=str(self.path),
             groups=len({info.table.partition("/")[0] for info in infos}),
@@ -49,6 +51,7 @@ class Keeping(Opened):
             features=sum(column.role == "feature" for info in infos for column in info.columns),
             rows=sum(info.rows or 0 for info in infos),
             size_bytes=sum(info.size_bytes for info in infos),
+            unreadable=tuple(info.table for info in infos if info.problem),
             memory_cache=self.cache_stats(),
             disk_cache=self._reader.disk.stats() if self._reader.disk is not None else None,
         )
@@ -83,10 +86,26 @@ class Keeping(Opened):
         list of Vacuumed
             One for each table.
         """
-        return [
+        tables = self._named(reference)
+        done = [
             upkeep.vacuum(table, keep_versions=keep_versions, older_than=older_than, dry_run=dry_run)
-            for table in self._named(reference)
+            for table in tables
         ]
+        if not dry_run:
+            self._retire_profiles(tables, is_all=reference is None)
+        return done
+
+    def _retire_profiles(self, tables: Sequence[Table], *, is_all: bool) -> None:
+        """Remove the profiles of versions that are no more; what the disk refuses goes with the next vacuum."""
+        with contextlib.suppress(StorageError, NotFoundError):
+            ids = {self._retire(table) for table in tables}
+            if is_all:
+                self._profiles.sweep(ids)
+
+    def _retire(self, table: Table) -> str:
+        table_id = table.log.require().metadata.id
+        self._profiles.retire(table_id, table.log.oldest())
+        return table_id
 
     def compact(self, reference: str | None = None) -> list[Commit]:
         """Merge the small files of a table, or of all tables; rows and their order stay the same.
@@ -123,4 +142,7 @@ class Keeping(Opened):
         findings = [finding for table in self._named(reference) for finding in examine(table)]
         if reference:
             return findings
-        return [*findings, *self._sets.examine(), *examine_services(self._catalog, self._registry)]
+        for name, error in self._on_demands.kept.damaged().items():
+            findings.append(Finding(table=name, kind="corrupt", what=error.message, hint=error.hint))
+        computed = self._on_demands.references()
+        return [*findings, *self._sets.examine(), *examine_services(self._catalog, self._registry, computed)]

@@ -11,7 +11,7 @@ from tiffin.lineage.events import events
 from tiffin.lineage.graph import Direction, Tracer
 from tiffin.reading import not_negative
 from tiffin.schema.names import parse_reference
-from tiffin.search import Document, Match, find, of_service, of_table, of_training_set
+from tiffin.search import Document, Match, find, of_on_demand, of_service, of_table, of_training_set
 from tiffin.store.opened import Opened
 
 
@@ -56,7 +56,8 @@ class Tracing(Opened):
             raise InvalidInputError(f"direction is {direction!r}", hint="choose both, up or down")
         parsed = parse_reference(reference)
         table, state = self._at(parsed, version, None)
-        tracer = Tracer(self._catalog, self._registry, self._sets)
+        computed = {one.name: one.inputs for one in self._on_demands.kept.all()}
+        tracer = Tracer(self._catalog, self._registry, self._sets, computed)
         return tracer.trace(
             table,
             state.version,
@@ -83,7 +84,7 @@ class Tracing(Opened):
         return events(self._catalog, self.lineage(reference, version=version, depth=depth, direction="up"))
 
     def search(self, text: str, *, limit: int = 20) -> tuple[Match, ...]:
-        """Find tables, columns, feature services and training sets by their names, and by what is said of them.
+        """Find tables, columns, services, training sets and on-demand features by names and by what is said of them.
 
         Names come before descriptions, owners, labels, units and links; whole words before beginnings and parts. If
         nothing is found, words are taken that differ by a letter.
@@ -116,4 +117,5 @@ class Tracing(Opened):
             for document in of_table(str(name), state.spec, words)
         ]
         found += [of_service(service) for service in self._registry.services()]
+        found += [of_on_demand(one.name, one.description, one.outputs) for one in self._on_demands.kept.all()]
         return found + [of_training_set(kept.name, kept.description) for kept in self._sets.all()]

@@ -12,10 +12,13 @@ from typing import Self
 
 from tiffin import config
 from tiffin.cache import DiskCache, MemoryCache
+from tiffin.derived.demand import OnDemands
+from tiffin.derived.kept import KeptOnDemand
 from tiffin.errors import InvalidInputError, StorageError
 from tiffin.files import LOCAL, FileSystem, contained, translated
 from tiffin.materialize import Materializer
 from tiffin.online import open_index
+from tiffin.quality.profiles.kept import KeptProfiles
 from tiffin.reading import Held, Reader
 from tiffin.registry import Registry
 from tiffin.schema.names import Reference, TableName, check_text, parse_reference
@@ -23,7 +26,7 @@ from tiffin.serving import Plans
 from tiffin.tables.actions import Once
 from tiffin.tables.catalog import Catalog
 from tiffin.tables.datafiles import Encoding
-from tiffin.tables.saving import Note
+from tiffin.tables.publishing import Note
 from tiffin.tables.state import State
 from tiffin.tables.table import Options, Table
 from tiffin.training.sets import TrainingSets
@@ -49,9 +52,11 @@ class Opened:
         self._sets = TrainingSets(self._fs, contained(self.path, "registry"), options)
         self._catalog = Catalog(self._fs, contained(self.path, "features"), replace(options, needed=self._needed))
         self._registry = Registry(self._fs, contained(self.path, "registry", "services"))
+        self._on_demands = OnDemands(KeptOnDemand(self._fs, contained(self.path, "registry", "on_demand")))
         self._reader = Reader(_memory_cache(self.settings), _disk_cache(self.settings, self.path, self._fs))
         self._materializer = _materializer(self.settings, self.path, self._fs)
         self._plans = Plans(self._catalog, self._registry, self._materializer)
+        self._profiles = KeptProfiles(self._fs, contained(self.path, "metadata", "profiles"))
 
     def close(self) -> None:
         """Finish what is being written to the disk cache, let go of the online index. The store can still be used."""
@@ -70,7 +75,7 @@ class Opened:
     def __repr__(self) -> str:
         return f"FeatureStore({str(self.path)!r})"
 
-    def _at(self, parsed: Reference, version: int | None, as_of: datetime | None) -> tuple[Table, State]:
+    def _at(self, parsed: Reference, version: int | str | None, as_of: datetime | None) -> tuple[Table, State]:
         pins = [name for name, value in _pins(parsed, version, as_of).items() if value is not None]
         if len(pins) > 1:
             raise InvalidInputError(f"{' and '.join(pins)} both choose a version", hint="give one of them")
@@ -78,7 +83,7 @@ class Opened:
             raise InvalidInputError(f"as_of is {as_of!r}", hint="give a datetime; one without a zone is UTC")
         table, state = self._catalog.resolve(parsed)
         if version is not None:
-            state = table.log.at(version)
+            state = table.at(version)
         elif as_of is not None:
             moment = as_of if as_of.tzinfo else as_of.replace(tzinfo=UTC)
             # Not through a float, which can miss the millisecond.
@@ -120,7 +125,7 @@ def note_of(
     return Note(message, config.author(os.environ), tuple(inputs), tuple(narrowed), once)
 
 
-def _pins(parsed: Reference, version: int | None, as_of: datetime | None) -> Mapping[str, object]:
+def _pins(parsed: Reference, version: int | str | None, as_of: datetime | None) -> Mapping[str, object]:
     return {f"the reference {parsed}": parsed.version, "version": version, "as_of": as_of}
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
@@ -12,20 +12,18 @@ import polars as pl
 from tiffin import frames
 from tiffin.errors import InvalidInputError
 from tiffin.online import KeyCodec
-from tiffin.quality.comparing import Data, compare
-from tiffin.quality.drift import Drift
-from tiffin.quality.profile import Profile
-from tiffin.quality.profiling import profile
-from tiffin.quality.thresholds import Given, Thresholds
-from tiffin.schema.evolution import other_names
-from tiffin.schema.names import parse_reference
+from tiffin.quality.drift.answer import Drift
+from tiffin.quality.drift.comparing import Data, compare
+from tiffin.quality.drift.thresholds import Given, Thresholds
+from tiffin.quality.profiles.profile import Profile
+from tiffin.quality.profiles.profiling import profile
+from tiffin.schema.evolution import called, other_names
+from tiffin.schema.names import ONLINE, parse_reference
 from tiffin.store.serve import Serving
 from tiffin.store.train import Training
 from tiffin.tables.state import State
 from tiffin.tables.table import Selection, Table
 
-ONLINE = "online"
-"""Instead of a version: what the online index holds now."""
 MOST_ONLINE_ROWS = 50_000
 """Entities whose online rows are looked at."""
 
@@ -66,13 +64,18 @@ class Profiling(Serving, Training):
                 return profile(name, state.version, columns, self._column_of(table, state))
 
         if parsed.feature is None:
-            return self._profiles.get_or_make(state, lambda: make(state.spec.names))
-        feature = other_names(state.spec, table.log.require().spec).get(parsed.feature, parsed.feature)
-        columns = state.spec.check_features([feature], name)
-        kept = self._profiles.get(state)
-        if kept is None:
-            return make(columns)
-        return msgspec.structs.replace(kept, columns=tuple(each for each in kept.columns if each.name in columns))
+            found, columns = self._profiles.get_or_make(state, lambda: make(state.spec.names)), state.spec.names
+        else:
+            feature = other_names(state.spec, table.log.require().spec).get(parsed.feature, parsed.feature)
+            columns = state.spec.check_features([feature], name)
+            found = self._profiles.get(state) or make(columns)
+        return msgspec.structs.replace(
+            found,
+            # A folder that was copied has the profiles of the table that it was copied from.
+            table=name,
+            stage=state.stage.name if state.stage else "",
+            columns=tuple(each for each in found.columns if each.name in columns),
+        )
 
     def drift(
         self,
@@ -94,12 +97,12 @@ class Profiling(Serving, Training):
         current : int, datetime, str or frame, optional
             What to compare: as for `baseline`; the newest version if left out; a frame with some of the features, such
             as those that were logged when they were served; or `"online"`, what the online index holds now, which is
-            compared with the newest row of each entity of the baseline.
+            compared with the newest row of each entity of the baseline, as of when that was committed.
         columns : sequence of str, optional
             Which columns; all features if left out, or those that the frame has.
         thresholds : mapping of str to float or None, optional
             From where on a measure is drift, for all columns (`{"psi": 0.1}`) or one (`{"mean.psi": 0.1}`); None does
-            not watch it. The defaults are those of `tiffin.quality.thresholds.DEFAULTS`.
+            not watch it. The defaults are those of `tiffin.quality.drift.thresholds.DEFAULTS`.
 
         Returns
         -------
@@ -130,14 +133,16 @@ class Profiling(Serving, Training):
             _, now = self._version(reference, current)
             with table.reading(before), table.reading(now):
                 sides = self._data(table, before, now), self._data(table, now, now)
-                return _compare(table, before, sides, wanted and _as_now(wanted, now), thresholds)
+                return _compare(table, before, sides, None if wanted is None else _as_now(wanted, now), thresholds)
+        now = table.log.require()
         if isinstance(current, str):
-            names = _of_both(wanted, before, table.log.require().spec.features)
+            names = _of_both(wanted, before, now, now.spec.features)
             return _compare(table, before, self._online_data(table, before, names), names, thresholds)
         given = frames.ingest(current).frame
+        given = given.rename({name: now.spec.aliases.get(name, name) for name in given.columns})
         with table.reading(before):
-            sides = self._data(table, before, before), _frame_data("the frame", given)
-            return _compare(table, before, sides, _of_both(wanted, before, given.columns), thresholds)
+            sides = self._data(table, before, now), _frame_data("the frame", None, given)
+            return _compare(table, before, sides, _of_both(wanted, before, now, given.columns), thresholds)
 
     def _version(self, reference: str, which: int | datetime | str | None) -> tuple[Table, State]:
         """Find a version by its number, its time or its name."""
@@ -159,14 +164,13 @@ class Profiling(Serving, Training):
 
     def _data(self, table: Table, state: State, newer: State) -> Data:
         """Return a version with its columns called as another calls them."""
-        called = {
-            column: name for name, column in other_names(state.spec, newer.spec).items() if name in newer.spec.names
-        }
-        columns = {called.get(column, column): column for column in state.spec.names}
+        names = called(state.spec, newer.spec)
+        columns = {names.get(column, column): column for column in state.spec.names}
         read = self._column_of(table, state)
+        name, version = _named(state)
         return Data(
-            name=f"stage {state.pin}" if state.stage else f"version {state.version}",
-            version=None if state.stage else state.version,
+            name=name,
+            version=version,
             rows=len(read(state.spec.names[0])) if state.rows is None else state.rows,
             dtypes={name: state.spec.dtypes[column] for name, column in columns.items()},
             read=lambda name: read(columns[name]),
@@ -189,14 +193,27 @@ class Profiling(Serving, Training):
         answer = plan.read(rows)
         count = index.count(state.metadata.id)
         some = f", {len(rows):,} of {count:,} entities" if count > len(rows) else ""
-        then = self.get_historical_features(None, [f"{table.name}@{before.version}:{name}" for name in features])
         return (
-            _frame_data(f"version {before.version}", then.to_polars(), before.version),
-            _frame_data(f"the online index{some}", answer.to_polars(), answer.versions[str(table.name)]),
+            _frame_data(*_named(before), self._newest_rows(table, before, features)),
+            _frame_data(f"the online index{some}", answer.versions[str(table.name)], answer.to_polars()),
         )
 
+    def _newest_rows(self, table: Table, state: State, features: Sequence[str]) -> pl.DataFrame:
+        """Return the newest row of each entity, as online answers were when the version was the newest one."""
+        spec = state.spec
+        spine = table.read(state, Selection(columns=spec.entity)).drop_nulls().unique()
+        if spec.timestamp:
+            then = datetime.fromtimestamp(state.timestamp / 1000, UTC)
+            spine = spine.with_columns(pl.lit(then).alias(spec.timestamp))
+        asked = [f"{table.name}@{state.pin}:{name}" for name in features]
+        return self.get_historical_features(spine, asked, timestamp=spec.timestamp).to_polars()
 
-def _frame_data(name: str, frame: pl.DataFrame, version: int | None = None) -> Data:
+
+def _named(state: State) -> tuple[str, int | None]:
+    return (f"stage {state.pin}", None) if state.stage else (f"version {state.version}", state.version)
+
+
+def _frame_data(name: str, version: int | None, frame: pl.DataFrame) -> Data:
     return Data(name, version, frame.height, frame.schema, frame.get_column, is_whole=False)
 
 
@@ -205,18 +222,21 @@ def _as_now(names: Sequence[str], now: State) -> list[str]:
     return [now.spec.aliases.get(name, name) for name in names]
 
 
-def _of_both(wanted: Sequence[str] | None, before: State, names: Sequence[str]) -> list[str]:
-    """Choose columns that the table and what is compared with it both have."""
+def _of_both(wanted: Sequence[str] | None, before: State, now: State, names: Sequence[str]) -> list[str]:
+    """Choose columns that the table and what is compared with it both have, called as they are now."""
+    since = called(before.spec, now.spec)
     if wanted is None:
-        wanted = [name for name in before.spec.features if name in names]
-    missing = [name for name in before.spec.check_features(wanted, before.table) if name not in names]
+        wanted = [name for name in (since.get(feature, feature) for feature in before.spec.features) if name in names]
+    wanted, known = _as_now(wanted, now), {since.get(name, name) for name in before.spec.names}
+    before.spec.check_features([name for name in wanted if name not in known], before.table)
+    missing = [name for name in wanted if name not in names]
     if missing or not wanted:
         lacks = f"no column {missing[0]!r}" if missing else "none of its features"
         raise InvalidInputError(
             f"what is compared with table {before.table} has {lacks}",
             hint=f"its features are {', '.join(before.spec.features)}",
         )
-    return list(wanted)
+    return wanted
 
 
 def _compare(
@@ -233,4 +253,7 @@ def _compare(
         missing = [name for name in wanted if name not in known]
         if missing:
             before.spec.check_features(missing, before.table)
+        if not wanted:
+            raise InvalidInputError("no column is named", hint="name those to compare, or none for all (columns=None)")
+        wanted = list(dict.fromkeys(wanted))
     return compare(str(table.name), baseline, current, wanted, Thresholds(thresholds or {}, wanted))

@@ -9,9 +9,9 @@ import polars as pl
 
 from tiffin import frames
 from tiffin.features import Features, references, resolve
-from tiffin.quality.leakage import Limits, check_leakage
-from tiffin.quality.lookup import Labelled
-from tiffin.quality.report import LeakageReport
+from tiffin.quality.leakage.checking import Limits, check_leakage
+from tiffin.quality.leakage.lookup import Labelled
+from tiffin.quality.leakage.report import LeakageReport
 from tiffin.store.opened import Opened
 from tiffin.training.frame import Request, check_wanted
 from tiffin.training.spine import TIMESTAMP, Spine

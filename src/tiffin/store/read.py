@@ -11,7 +11,6 @@ import polars as pl
 from tiffin.diff import Diff, diff
 from tiffin.errors import CorruptData, TableNotFound, VersionNotFound
 from tiffin.frames import FeatureFrame
-from tiffin.quality.profile import Profile, profile
 from tiffin.reading import Question, not_negative
 from tiffin.schema import filters
 from tiffin.schema.names import TableName, parse_reference
@@ -28,18 +27,23 @@ class Snapshot(NamedTuple):
 
     table: str
     id: str
-    """The table's identity: one of the same name that was made after a drop has another."""
+    """The table's identity, or the stage's: one of the same name that is made later has another."""
     version: int
+    """Of a stage the version that it stands on."""
     timestamp_ms: int
     """When the version was committed, milliseconds since 1970-01-01 UTC."""
     rows: int | None
     """None if another writer did not count its rows."""
     dtypes: dict[str, pl.DataType]
     """Column to dtype."""
+    known: dict[str, pl.DataType]
+    """Column to dtype, also under the names that columns had before."""
     entity: tuple[str, ...]
     """The key columns."""
     timestamp: str | None
     """The column of times."""
+    stage: str = ""
+    """The stage that it is, if it is one."""
 
     @property
     def mark(self) -> tuple[str, int, int]:
@@ -49,7 +53,7 @@ class Snapshot(NamedTuple):
     @property
     def reference(self) -> str:
         """The version as a reference."""
-        return f"{self.table}@{self.version}"
+        return f"{self.table}@{self.stage or self.version}"
 
 
 class Reading(Opened):
@@ -62,7 +66,7 @@ class Reading(Opened):
         columns: Sequence[str] | None = None,
         where: filters.Where | None = None,
         entities: Any = None,
-        version: int | None = None,
+        version: int | str | None = None,
         as_of: datetime | None = None,
         limit: int | None = None,
         offset: int = 0,
@@ -73,7 +77,8 @@ class Reading(Opened):
         Parameters
         ----------
         reference : str
-            `group/name`, `group/name@3`, `group/name:feature`; the group may be left out where the name is unique.
+            `group/name`, `group/name@3`, `group/name@tag`, `group/name:feature`; the group may be left out where the
+            name is unique.
         columns : sequence of str, optional
             Which columns, in which order.
         where : Expr or comparisons, optional
@@ -81,8 +86,8 @@ class Reading(Opened):
             list of such lists of which one must hold.
         entities : sequence or frame, optional
             Keys whose rows are wanted: values, tuples or dicts, or a frame with the entity columns.
-        version : int, optional
-            Which version; the newest if left out.
+        version : int or str, optional
+            Which version, by its number or a tag, or which stage; the newest if left out.
         as_of : datetime, optional
             The version that was the newest at this time; without a zone, UTC.
         limit : int, optional
@@ -110,21 +115,22 @@ class Reading(Opened):
         question = Question(columns, parsed.feature, where, entities, not_negative("limit", limit), offset)
         for _ in range(_READ_ATTEMPTS):
             table, state = self._at(parsed, version, as_of)
-            selection = question.select(state)
+            # A version that was not chosen is the newest: to look again would take longer than many a read.
+            newest = state if (parsed.version, version, as_of) == (None, None, None) else table.log.require()
+            selection, called = question.select(state, newest.spec)
             try:
-                return self._reader.read(table, state, selection, use_cache=use_cache)
+                return self._reader.read(table, state, selection, called=called, use_cache=use_cache)
             except (VersionNotFound, TableNotFound, CorruptData):
                 # The table may have been dropped, or its newest version replaced and vacuumed, between looking
                 # and reading: then look again.
-                now = self._at(parsed, version, as_of)[1]
-                if (now.metadata.id, now.version) == (state.metadata.id, state.version):
+                if self._at(parsed, version, as_of)[1].mark == state.mark:
                     raise
         raise VersionNotFound(
             f"table {reference} was replaced and vacuumed {_READ_ATTEMPTS} times while it was being read",
             hint="keep more versions: set keep_versions higher",
         )
 
-    def snapshot(self, reference: str, *, version: int | None = None, as_of: datetime | None = None) -> Snapshot:
+    def snapshot(self, reference: str, *, version: int | str | None = None, as_of: datetime | None = None) -> Snapshot:
         """Find the version of a table that a read of it would answer from.
 
         Parameters
@@ -163,8 +169,8 @@ class Reading(Opened):
         return _snapshot(found, state) if found and state else None
 
     def tables(self) -> list[TableInfo]:
-        """List the tables with what is known of them, by group and name."""
-        return [self._info(name) for name in self._catalog.names()]
+        """List the tables with what is known of them, by group and name; of one that cannot be read its `problem`."""
+        return list(self._catalog.infos())
 
     def describe(self, reference: str) -> TableInfo:
         """Describe a table: its columns, keys, size and versions.
@@ -216,72 +222,40 @@ class Reading(Opened):
         table, _ = self._catalog.resolve(unpinned(reference))
         return table.history(not_negative("limit", limit))
 
-    def profile(self, reference: str) -> Profile:
-        """Tell what the values of a version look like: counts, extremes, quantiles, frequent values.
-
-        Parameters
-        ----------
-        reference : str
-            `group/name`, `group/name@3`, or one feature of it: `group/name:feature`.
-
-        Returns
-        -------
-        Profile
-            `.rows`, and of each column nulls, NaNs, distinct values, minimum, maximum, mean, standard deviation,
-            quantiles and the most frequent values, as far as its type has them.
-
-        Raises
-        ------
-        TableNotFound, FeatureNotFound, VersionNotFound, Ambiguous
-            What was asked for is not there.
-        CorruptData
-            What is stored is not what was written.
-        """
-        found = self.snapshot(reference)
-        feature = parse_reference(reference).feature
-        columns = list(found.dtypes) if feature is None else [feature]
-        return profile(
-            found.table,
-            found.version,
-            columns,
-            lambda name: self.read(found.reference, columns=[name]).to_polars()[name],
-        )
-
-    def diff(self, reference: str, old: int, new: int | None = None) -> Diff:
+    def diff(self, reference: str, old: int | str, new: int | str | None = None) -> Diff:
         """Tell what changed between two versions of a table.
 
         Parameters
         ----------
         reference : str
             `group/name`.
-        old : int
-            The version to compare with.
-        new : int, optional
-            The version to compare; the newest if left out.
+        old : int or str
+            The version to compare with, by its number or a tag, or a stage.
+        new : int or str, optional
+            What to compare; the newest version if left out.
 
         Returns
         -------
         Diff
         """
         table, latest = self._catalog.resolve(unpinned(reference))
-        before, after = table.log.at(old), latest if new is None else table.log.at(new)
+        before, after = table.at(old), latest if new is None else table.at(new)
         rows = [self._reader.read(table, state, Selection()).to_polars() for state in (before, after)]
-        return diff(str(table.name), (before.version, after.version), (before.spec, after.spec), (rows[0], rows[1]))
-
-    def _info(self, name: TableName) -> TableInfo:
-        table = self._catalog.table(name)
-        return self._catalog.info(table, table.log.require())
+        return diff(str(table.name), (before.pin, after.pin), (before.spec, after.spec), (rows[0], rows[1]))
 
 
 def _snapshot(table: Table, state: State) -> Snapshot:
     spec = state.spec
+    identity, version, timestamp_ms = state.mark
     return Snapshot(
         table=str(table.name),
-        id=state.metadata.id,
-        version=state.version,
-        timestamp_ms=state.timestamp,
+        id=identity,
+        version=version,
+        timestamp_ms=timestamp_ms,
         rows=state.rows,
         dtypes=dict(spec.dtypes),
+        known={**{old: spec.dtypes[name] for old, name in spec.aliases.items()}, **spec.dtypes},
         entity=spec.entity,
         timestamp=spec.timestamp,
+        stage=state.stage.name if state.stage else "",
     )

@@ -3,19 +3,30 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any, Literal
 
+import msgspec
+
 from tiffin import frames
+from tiffin.derived.listing import check_no_source
 from tiffin.errors import CorruptData, InvalidInputError, OnlineUnavailable, StorageError
+from tiffin.lineage.code import git_commit
+from tiffin.lineage.inputs import recognise
 from tiffin.schema.compatibility import Mode
+from tiffin.schema.constraints.texts import Constrained, read_all
 from tiffin.schema.defaults import Default
+from tiffin.schema.evolution import names_left, restored
 from tiffin.schema.names import TableName, check_text
+from tiffin.schema.rules import Rule
 from tiffin.schema.table import Column, Declaration
 from tiffin.store.opened import Opened, note_of, unpinned
 from tiffin.tables import saving, upkeep
-from tiffin.tables.actions import Once
+from tiffin.tables.actions import Inputs, Once, input_names
+from tiffin.tables.judging import OnViolation
+from tiffin.tables.publishing import Note
 from tiffin.tables.state import State
 from tiffin.tables.table import Commit, Table
 
@@ -36,12 +47,15 @@ class Saving(Opened):
         description: str | None = None,
         online: bool | None = None,
         defaults: Mapping[str, Default | None] | None = None,
+        rule: Rule | None = None,
+        constraints: Sequence[Constrained] | None = None,
         mode: Mode = "overwrite",
         evolve: bool = False,
+        on_violation: OnViolation = "refuse",
         dtypes: Literal["exact", "compact"] = "exact",
         expected_version: int | None = None,
         message: str = "",
-        inputs: str | Sequence[str] = (),
+        inputs: Inputs = (),
         force: bool = False,
         once: Once | None = None,
     ) -> Commit:
@@ -69,19 +83,31 @@ class Saving(Opened):
             Whether the online index holds the newest row of each entity.
         defaults : mapping of str to bool, int, float or str, optional
             What answers, in training frames and online, for a feature that is missing; None takes a default away.
+        rule : {"backward", "forward", "full", "none"}, optional
+            What the table promises its readers from now on: that who knows the new schema can read the old rows
+            ("backward", as long as nothing else is said), that who knows the old one can read the new rows, both, or
+            neither. The rule that stands decides on this save's own changes.
+        constraints : sequence of str, mapping or Constraint, optional
+            What the rows must satisfy from now on, besides what the table declares already: "rating between 0 and 5",
+            {"column": "rating", "min": 0}. Rows that stay must satisfy them too.
         mode : {"overwrite", "append", "upsert"}
             Replace all rows, add to them, or replace those with the same entity and timestamp and add the others.
         evolve : bool
             Allow a change of schema that readers may notice: an overwrite takes the frame's schema, other modes
-            fill columns that the frame lacks with nulls. New columns and wider types need no permission.
+            fill columns that the frame lacks with nulls. What the table's rule allows needs no permission: new
+            columns, and wider types unless it is "forward" or "full". Under "none" nothing does.
+        on_violation : {"refuse", "quarantine"}
+            Whether a save with rows that break a constraint is refused, or those rows are kept apart (`quarantine`) and
+            the others saved.
         dtypes : {"exact", "compact"}
             "compact" narrows 64-bit floats to 32 bits and says so in the history.
         expected_version : int, optional
             Save only if the table is at this version (-1: does not exist).
         message : str
             Why, for the history.
-        inputs : str or sequence of str
-            What the rows were made from, for the history.
+        inputs : str, Path, or sequence of such
+            What the rows were made from, for the history and the lineage: references to tables, which are noted with
+            their versions; paths, as `Path` objects, of files, with their size and hash; or other words.
         force : bool
             Whether `evolve` may take away columns that a feature service uses.
         once : Once, optional
@@ -95,8 +121,10 @@ class Saving(Opened):
 
         Raises
         ------
-        InvalidName, InvalidInputError, SchemaMismatch, ConstraintViolated
+        InvalidName, InvalidInputError, SchemaMismatch
             The input cannot be saved; nothing was changed.
+        ConstraintViolated
+            Rows break a constraint: the error says which, how many and for example which; nothing was changed.
         CommitConflict
             The table is not at the expected version; nothing was changed.
         ConflictError
@@ -108,47 +136,34 @@ class Saving(Opened):
         OutcomeUnknown
             The version is there, but whether it survives a power loss is not known.
         """
-        if mode not in {"overwrite", "append", "upsert"}:
-            raise InvalidInputError(f"mode is {mode!r}", hint="choose overwrite, append or upsert")
-        if dtypes not in {"exact", "compact"}:
-            raise InvalidInputError(f"dtypes is {dtypes!r}", hint="choose exact or compact")
-        if description is not None:
-            check_text(description, "description")
-        if isinstance(expected_version, bool) or not isinstance(expected_version, int | None):
-            raise InvalidInputError(
-                f"expected_version is {expected_version!r}", hint="give a whole number; -1 for no table yet"
-            )
-        target = self._catalog.table(_table_name(table))
-        given = frames.ingest(frame)
-        rows, narrowed = saving.narrow(given.frame) if dtypes == "compact" else (given.frame, ())
-        origins = {name: origin for name, origin in given.origins.items() if name not in narrowed}
-        if mode == "overwrite" and evolve and not force:
-            self._check_unused(target, target.log.latest(), rows.columns)
-        request = saving.Save(
-            frame=rows,
-            columns=[Column(name, dtype, origins.get(name, "")) for name, dtype in rows.schema.items()],
-            declared=Declaration(entity, timestamp, created, ttl, partition_by, description, online, defaults),
-            mode=mode,
-            evolve=evolve,
-            expected_version=expected_version,
-            note=note_of(message, _inputs(inputs), narrowed, once),
-        )
+        check_arguments(expected_version, on_violation)
+        target = self._catalog.table(table_name(table))
+        declared = Declaration(entity, timestamp, created, ttl, partition_by, description, online, defaults, rule=rule)
+        declared = msgspec.structs.replace(declared, constraints=None if constraints is None else read_all(constraints))
+        asked = request(frame, declared, mode, evolve=evolve, dtypes=dtypes, message=message, inputs=inputs)
+        note = self._traced(replace(asked.note, once=once), inputs)
+        asked = replace(asked, expected_version=expected_version, on_violation=on_violation, note=note)
         before = target.log.latest()
-        return self._after_commit(target, before, saving.save(target, request))
+        if before is None:
+            self._on_demands.check_free(str(target.name))
+        if not force:
+            self._check_used_stay(target, before, asked)
+        return self._after_commit(target, before, saving.save(target, asked))
 
-    def restore(self, reference: str, version: int, *, message: str = "", force: bool = False) -> Commit:
+    def restore(self, reference: str, version: int | str, *, message: str = "", force: bool = False) -> Commit:
         """Make an older version the newest again; this is itself a version, nothing is lost.
 
         Parameters
         ----------
         reference : str
             `group/name`.
-        version : int
-            The version to go back to.
+        version : int or str
+            The version to go back to, or a tag of it.
         message : str
             Why, for the history.
         force : bool
-            Whether columns may go that a feature service uses.
+            Whether columns may go that a feature service uses, and constraints that the older rows break: those that
+            the table declared then come back with them.
 
         Returns
         -------
@@ -158,12 +173,22 @@ class Saving(Opened):
         ------
         InUse
             A feature service uses a column that the older version does not have; nothing was changed.
+        ConstraintViolated
+            The older rows break a constraint that the table declares by now; nothing was changed.
         """
-        note = note_of(message or f"restored version {version}")
         table, latest = self._catalog.resolve(unpinned(reference))
+        old = table.at(version)
+        if old.stage:
+            raise InvalidInputError(
+                f"{version!r} is a stage of table {table.name}, not a version that was",
+                hint="promote it (store.promote, tiffin promote)",
+            )
+        tag = f" ({version})" if isinstance(version, str) else ""
+        note = note_of(message or f"restored version {old.version}{tag}")
         if not force:
-            self._check_unused(table, latest, table.log.at(version).spec.names)
-        return self._after_commit(table, latest, upkeep.restore(table, version, note))
+            again = restored(old.spec, latest.spec)
+            self._check_unused(table, latest, {*again.names, *again.aliases})
+        return self._after_commit(table, latest, upkeep.restore(table, old.version, note, force=force))
 
     def drop(self, reference: str, *, force: bool = False) -> None:
         """Remove a table with all its versions, for good.
@@ -185,6 +210,8 @@ class Saving(Opened):
         table = self._catalog.find(unpinned(reference))
         if not force:
             self._registry.check_unused(f"table {table.name}", table.name)
+            self._on_demands.check_unused(f"table {table.name}", table.name)
+            check_no_source(self._catalog, f"table {table.name}", table.name)
         before = None
         with contextlib.suppress(CorruptData):
             # What the index holds of a damaged table is swept later: it can be dropped all the same.
@@ -192,6 +219,10 @@ class Saving(Opened):
         if before is not None and not force:
             self._sets.check_unused(str(table.name), before.metadata.id)
         upkeep.drop(table)
+        if before is not None:
+            with contextlib.suppress(StorageError):
+                # They are of no use any more, and the next vacuum takes them.
+                self._profiles.forget(before.metadata.id)
         if before is not None and before.spec.online:
             self._forget(table, before)
 
@@ -215,22 +246,90 @@ class Saving(Opened):
             commit = self._materializer.after_commit(table, commit, was_online=True)
         return commit
 
-    def _check_unused(self, table: Table, now: State | None, names: Sequence[str]) -> None:
-        """Refuse to take away columns that a feature service uses; whoever uses a feature uses the keys too."""
-        gone = set(now.spec.names) - set(names) if now else set()
-        if now and gone:
-            what = f"{', '.join(map(repr, sorted(gone)))} of table {table.name}"
-            affected = gone if gone <= set(now.spec.features) else now.spec.features
+    def _check_used_stay(self, table: Table, now: State | None, asked: saving.Save) -> None:
+        """Refuse a save that takes away columns that a feature service uses."""
+        if now is not None and saving.replaces(now, asked):
+            self._check_unused(table, now, names_left(now.spec, asked.frame.columns))
+
+    def _traced(self, note: Note, inputs: Inputs) -> Note:
+        """Note of the inputs which versions and files they are, and of the code which commit."""
+        code = git_commit() if self.settings.record_code else ""
+        return replace(note, recognised=recognise(inputs, self._catalog), code=code)
+
+    def _check_unused(self, table: Table, now: State, left: Collection[str]) -> None:
+        """Refuse to leave only some names a meaning, if a feature service uses others."""
+        gone = {*now.spec.names, *now.spec.aliases}.difference(left)
+        if gone:
+            shown = sorted(gone.intersection(now.spec.names)) or sorted(gone)
+            what = f"{', '.join(map(repr, shown))} of table {table.name}"
+            # Whoever uses a feature uses the keys too.
+            is_key = not gone <= {*now.spec.features, *now.spec.aliases}
+            affected = {*now.spec.features, *now.spec.aliases} if is_key else gone
             self._registry.check_unused(what, table.name, affected)
+            self._on_demands.check_unused(what, table.name, affected)
+            check_no_source(self._catalog, what, table.name, affected)
 
 
-def _inputs(inputs: str | Sequence[str]) -> tuple[str, ...]:
-    """Return what a save was made from, as texts; one text is one input."""
-    listed = (inputs,) if isinstance(inputs, str) else tuple(map(str, inputs))
-    return tuple(check_text(text, "an input") for text in listed)
+def check_arguments(expected_version: object, on_violation: object) -> None:
+    """Check what says when a save is made.
+
+    Raises
+    ------
+    InvalidInputError
+        An argument is not one that can be.
+    """
+    if isinstance(expected_version, bool) or not isinstance(expected_version, int | None):
+        raise InvalidInputError(
+            f"expected_version is {expected_version!r}", hint="give a whole number; -1 for no table yet"
+        )
+    if on_violation not in {"refuse", "quarantine"}:
+        raise InvalidInputError(f"on_violation is {on_violation!r}", hint="choose refuse or quarantine")
 
 
-def _table_name(text: str) -> TableName:
+def request(
+    frame: Any,
+    declared: Declaration,
+    mode: Mode,
+    *,
+    evolve: bool,
+    dtypes: Literal["exact", "compact"],
+    message: str,
+    inputs: Inputs,
+) -> saving.Save:
+    """Bring what a caller wants saved into the form in which tables take it; see `FeatureStore.save`.
+
+    Raises
+    ------
+    InvalidInputError
+        The frame is none, or an argument is not one that can be.
+    """
+    if mode not in {"overwrite", "append", "upsert"}:
+        raise InvalidInputError(f"mode is {mode!r}", hint="choose overwrite, append or upsert")
+    if dtypes not in {"exact", "compact"}:
+        raise InvalidInputError(f"dtypes is {dtypes!r}", hint="choose exact or compact")
+    if declared.description is not None:
+        check_text(declared.description, "description")
+    given = frames.ingest(frame)
+    rows, narrowed = saving.narrow(given.frame) if dtypes == "compact" else (given.frame, ())
+    origins = {name: origin for name, origin in given.origins.items() if name not in narrowed}
+    return saving.Save(
+        frame=rows,
+        columns=[Column(name, dtype, origins.get(name, "")) for name, dtype in rows.schema.items()],
+        declared=declared,
+        mode=mode,
+        evolve=evolve,
+        note=note_of(message, input_names(inputs), narrowed),
+    )
+
+
+def table_name(text: str) -> TableName:
+    """Parse the full name of a table, which need not exist.
+
+    Raises
+    ------
+    InvalidInputError
+        The group is left out, or it names more than a table.
+    """
     parsed = unpinned(text)
     if parsed.group is None:
         raise InvalidInputError(

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from tiffin.agreement import Server, Verification, verify
-from tiffin.features import Features
+from tiffin.derived.answering import OnDemandAnswer, OnDemandPlan
+from tiffin.features import Features, warn_of_majors
 from tiffin.materialize import Lag, Materialized, Progress
 from tiffin.schema.names import TableName
 from tiffin.schema.table import put_online
@@ -120,7 +121,7 @@ class Serving(Saving):
             once=once,
         )
 
-    def prepare(self, features: Features, *, full_feature_names: bool = False) -> OnlinePlan:
+    def prepare(self, features: Features, *, full_feature_names: bool = False) -> OnlinePlan | OnDemandPlan:
         """Find out once what it takes to read some features online.
 
         Parameters
@@ -132,7 +133,7 @@ class Serving(Saving):
 
         Returns
         -------
-        OnlinePlan
+        OnlinePlan, or OnDemandPlan if some are computed on demand
             `plan.read(entity_rows)` reads, and follows the tables as they change.
 
         Raises
@@ -146,11 +147,15 @@ class Serving(Saving):
         OnlineUnavailable, StorageError
             The index cannot be reached, or not be brought up to the tables.
         """
-        return self._plans.prepare(features, full_feature_names=full_feature_names)
+        demand = self._on_demands.demand(self._catalog, self._registry, features, full_feature_names=full_feature_names)
+        if demand is None:
+            return self._plans.prepare(features, full_feature_names=full_feature_names)
+        warn_of_majors(self._catalog, self._registry, features)
+        return OnDemandPlan(demand, self._plans.prepare(demand.stored, full_feature_names=full_feature_names))
 
     def get_online_features(
         self, features: Features, entity_rows: Any, *, full_feature_names: bool = False
-    ) -> OnlineAnswer:
+    ) -> OnlineAnswer | OnDemandAnswer:
         """Read the features of some entities as they are now, from the online index.
 
         What is found out about the features is kept for the next call; with `prepare`, even looking that up is saved.
@@ -160,7 +165,8 @@ class Serving(Saving):
         features : sequence of str, str or Service
             References, or a feature service or its name. The tables are online.
         entity_rows : sequence of dicts, dict of sequences, or frame
-            The entities: `[{"user_id": 7}, {"user_id": 8}]`, or `{"user_id": [7, 8]}`.
+            The entities: `[{"user_id": 7}, {"user_id": 8}]`, or `{"user_id": [7, 8]}`; with the other columns that
+            on-demand features take, if some are asked for.
         full_feature_names : bool
             Call the features `group__name__feature`, or `name__feature` where the reference leaves the group out.
 
@@ -179,7 +185,15 @@ class Serving(Saving):
         OnlineUnavailable, StorageError
             The index cannot be read.
         """
-        return self._plans.recall(features, full_feature_names=full_feature_names).read(entity_rows)
+        plan = self._plans.known(features, full_feature_names=full_feature_names)
+        return (plan or self.recall(features, full_feature_names=full_feature_names)).read(entity_rows)
+
+    def recall(self, features: Features, *, full_feature_names: bool = False) -> OnlinePlan | OnDemandPlan:
+        """Return what `prepare` does, of which what was found out before is found out no more."""
+        demand = self._on_demands.demand(self._catalog, self._registry, features, full_feature_names=full_feature_names)
+        if demand is None:
+            return self._plans.recall(features, full_feature_names=full_feature_names)
+        return OnDemandPlan(demand, self._plans.recall(demand.stored, full_feature_names=full_feature_names))
 
     def online_lag(self) -> list[Lag]:
         """Tell how far the online index is behind each table that is online; cheap enough to be asked all the time.

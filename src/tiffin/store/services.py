@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 from tiffin.doctor import Finding, examine_services
 from tiffin.errors import InvalidInputError
-from tiffin.features import Features, references, resolve
+from tiffin.features import Features, references, resolve, warn_of_deprecated
 from tiffin.registry import Service
 from tiffin.schema.names import check_part, check_text, parse_reference
 from tiffin.store.opened import Opened
@@ -29,7 +29,8 @@ class Services(Opened):
         name : str
             Letters, digits, `_` and `-`.
         features : sequence of str
-            References; a pinned one (`group/name@3:feature`) stays at its version for ever.
+            References; a pinned one (`group/name@3:feature`) stays at its version for ever, one with a tag
+            (`group/name@prod:feature`) follows the tag.
         description : str
             What the service is for, for people.
         replace : bool
@@ -55,10 +56,14 @@ class Services(Opened):
             )
         asked = references(self._catalog, self._registry, features)
         # Full names, so that features of one name in two tables can stand in one service.
-        resolve(self._catalog, self._registry, asked, full_feature_names=True)
+        demand = self._on_demands.demand(self._catalog, self._registry, asked, full_feature_names=True)
+        stored = asked if demand is None else demand.stored
+        warn_of_deprecated(resolve(self._catalog, self._registry, stored, full_feature_names=True))
+        in_full = tuple(dict.fromkeys(map(self._in_full, asked)))
         service = Service(
             name=name,
-            features=tuple(dict.fromkeys(map(self._in_full, asked))),
+            features=in_full,
+            majors=tuple(map(self._major, in_full)),
             description=check_text(description, f"the description of service {name!r}"),
             created=datetime.now(UTC),
         )
@@ -116,14 +121,16 @@ class Services(Opened):
         Returns
         -------
         tuple of str
-            `group/name`, each once, in the order of first mention.
+            `group/name`, each once, in the order of first mention; of on-demand features those of their inputs.
 
         Raises
         ------
         TableNotFound, Ambiguous, InvalidName, InvalidInputError
             A name means no table or several, or the list is none.
         """
-        asked = map(parse_reference, references(self._catalog, self._registry, features))
+        demand = self._on_demands.demand(self._catalog, self._registry, features, full_feature_names=True)
+        stored = references(self._catalog, self._registry, features) if demand is None else demand.stored
+        asked = map(parse_reference, stored)
         return tuple(dict.fromkeys(str(self._catalog.name_of(reference)) for reference in asked))
 
     def examine_services(self) -> list[Finding]:
@@ -134,7 +141,13 @@ class Services(Opened):
         list of Finding
             Empty if all is well.
         """
-        return list(examine_services(self._catalog, self._registry))
+        return list(examine_services(self._catalog, self._registry, self._on_demands.references()))
+
+    def _major(self, text: str) -> int | None:
+        """Tell the major version of the schema that a reference meets; None if it is to no table."""
+        reference = parse_reference(text)
+        is_table = self._catalog.table(self._catalog.name_of(reference)).log.latest() is not None
+        return self._catalog.resolve(reference)[1].spec.major if is_table else None
 
     def _in_full(self, text: str) -> str:
         reference = parse_reference(text)

@@ -9,11 +9,12 @@ from typing import Any
 from tiffin import config, frames
 from tiffin.doctor import Finding
 from tiffin.errors import CorruptData, InvalidInputError, TableNotFound, VersionNotFound
-from tiffin.features import Features, Wanted, references, resolve
+from tiffin.features import Features, Wanted, references, resolve, warn_of_deprecated, warn_of_majors
 from tiffin.frames import FeatureFrame
 from tiffin.store.opened import Opened
+from tiffin.training.enriching import Progress
 from tiffin.training.explanation import Explanation, explain, inquire
-from tiffin.training.frame import Progress, Request, make
+from tiffin.training.frame import Request, make
 from tiffin.training.reproduction import reproduce
 from tiffin.training.sets import TrainingSet
 
@@ -50,7 +51,8 @@ class Training(Opened):
             The rows: entity columns, a column of times if a table has a timestamp, and any others. Frames of any
             library. None: see `start`.
         features : sequence of str, str or Service
-            References, or a feature service or its name.
+            References, or a feature service or its name. What on-demand features take besides stored ones are
+            columns of the spine.
         timestamp : str, optional
             The spine's column of times; if left out, the one called `event_timestamp` or as in a table, else the only
             one.
@@ -84,6 +86,21 @@ class Training(Opened):
         CorruptData
             What is stored is not what was written.
         """
+        warn_of_majors(self._catalog, self._registry, features)
+        demand = self._on_demands.demand(self._catalog, self._registry, features, full_feature_names=full_feature_names)
+        if demand is not None:
+            frame = self.get_historical_features(
+                spine,
+                demand.stored,
+                timestamp=timestamp,
+                ttl=ttl,
+                known_at=known_at,
+                start=start,
+                end=end,
+                full_feature_names=full_feature_names,
+                progress=progress,
+            )
+            return demand.training_frame(frame)
         request = Request(
             references=references(self._catalog, self._registry, features),
             rows=None if spine is None else frames.ingest(spine),
@@ -102,8 +119,10 @@ class Training(Opened):
                 self._catalog, self._registry, request.references, full_feature_names=request.full_feature_names
             )
 
-        for _ in range(_ATTEMPTS):
+        for attempt in range(_ATTEMPTS):
             wanted = find()
+            if not attempt:
+                warn_of_deprecated(wanted)
             try:
                 return make(request, wanted, self._reader, progress)
             except (VersionNotFound, TableNotFound, CorruptData):
@@ -196,7 +215,7 @@ class Training(Opened):
         NotReproducible
             It cannot be made again; says what has changed.
         """
-        return reproduce(self._sets, name, self._catalog, self._reader)
+        return reproduce(self._sets, name, self._catalog, self._reader, self._on_demands.again)
 
     def drop_training_set(self, name: str) -> None:
         """Forget a training set; the tables stay, but its versions may be vacuumed from now on.
@@ -250,5 +269,5 @@ class Training(Opened):
         return explain(inquire(wanted, entity, moment, ttl=ttl, known_at=known_at))
 
 
-def _versions(wanted: list[Wanted]) -> list[tuple[str, int]]:
-    return [(one.state.metadata.id, one.state.version) for one in wanted]
+def _versions(wanted: list[Wanted]) -> list[tuple[str, int, int]]:
+    return [one.state.mark for one in wanted]

@@ -186,7 +186,8 @@ class Versioning(Saving):
         message : str
             Why, for the history; the stage's own if left out.
         force : bool
-            Whether an overwrite may replace what was saved since, and whether columns may go that a service uses.
+            Whether an overwrite may replace what was saved since, and whether columns may go that a service uses, or
+            the name of the stage.
 
         Returns
         -------
@@ -200,12 +201,13 @@ class Versioning(Saving):
         CommitConflict
             The table has changed since; says how. The stage stays as it was.
         InUse
-            A feature service uses a column that the stage does not have; nothing was changed.
+            A feature service uses a column that the stage does not have, or the stage itself; nothing was changed.
         CorruptData
             A file of the stage is gone or damaged; the table is as it was.
         """
         table, latest = self._catalog.resolve(unpinned(reference))
         if not force:
+            self._registry.check_pin_unused(f"stage {name!r} of table {table.name}", table.name, name)
             spec = table.stages.state(staging.require(table, name)).spec
             self._check_unused(table, latest, {*spec.names, *spec.aliases})
         return self._after_commit(table, latest, staging.promote(table, name, note_of(message), force=force))

@@ -2,11 +2,12 @@
 
 A commit is a JSON file of one action a line. Tiffin uses `protocol`, `metaData`, `add`, `remove` and `commitInfo`;
 other writers' further actions (`txn`, `cdc`, …) carry nothing a reader needs and are passed over. Source: the Delta
-transaction log protocol, reader version 1 and writer version 2.
+transaction log protocol, reader version 1 and writer version 2, or 3 where a table has CHECK constraints.
 """
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -14,6 +15,7 @@ import msgspec
 import xxhash
 
 from tiffin.errors import CorruptData, StorageError
+from tiffin.schema.names import check_text
 
 CHECKSUM = "xxh3"
 """Key, in the tags of an `add` action, of the file's XXH3-64 checksum in hexadecimal."""
@@ -29,7 +31,8 @@ ENGINE = "tiffin/"
 """Begins the `engineInfo` of our commits."""
 _OURS = b'"engineInfo":"' + ENGINE.encode()
 _READABLE_FEATURES: frozenset[str] = frozenset()
-_WRITABLE_FEATURES = frozenset(["appendOnly", "invariants"])
+_CHECKS = "checkConstraints"
+_WRITABLE_FEATURES = frozenset(["appendOnly", "invariants", _CHECKS])
 
 
 class Protocol(msgspec.Struct, rename="camel", omit_defaults=True, frozen=True):
@@ -49,8 +52,15 @@ class Protocol(msgspec.Struct, rename="camel", omit_defaults=True, frozen=True):
     def check_writable(self, table: str) -> None:
         """Raise `StorageError` if writing to the table needs a feature that Tiffin does not have."""
         missing = set(self.writer_features or ()) - _WRITABLE_FEATURES
-        if missing or (self.min_writer_version > 2 and self.writer_features is None):
+        if missing or (self.min_writer_version > 3 and self.writer_features is None):
             raise self._refusal(table, "written to", missing)
+
+    def with_checks(self) -> Protocol:
+        """Return a protocol by which writers must look at CHECK constraints."""
+        if self.writer_features is None:
+            return msgspec.structs.replace(self, min_writer_version=max(self.min_writer_version, 3))
+        features = self.writer_features if _CHECKS in self.writer_features else [*self.writer_features, _CHECKS]
+        return msgspec.structs.replace(self, writer_features=features)
 
     def _refusal(self, table: str, verb: str, missing: set[str]) -> StorageError:
         needs = ", ".join(sorted(missing)) or f"reader {self.min_reader_version}, writer {self.min_writer_version}"
@@ -156,6 +166,46 @@ class Once(msgspec.Struct, rename="camel", frozen=True, kw_only=True):
     """What was asked for, hashed: the same name for something else is a mistake."""
 
 
+Inputs = str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
+"""What a save was made from, as its caller names it: one or several references, paths, or other words."""
+
+
+def input_names(inputs: Inputs) -> tuple[str, ...]:
+    """Write inputs as texts; one text or path is one input.
+
+    Raises
+    ------
+    InvalidInputError
+        A text holds what is no character; a path whose bytes are no UTF-8 gets a sign where they are not.
+    """
+    return tuple(
+        os.fsencode(one).decode(errors="replace") if isinstance(one, os.PathLike) else check_text(str(one), "an input")
+        for one in listed_inputs(inputs)
+    )
+
+
+def listed_inputs(inputs: Inputs) -> tuple[str | os.PathLike[str], ...]:
+    """List inputs one by one."""
+    return (inputs,) if isinstance(inputs, str | os.PathLike) else tuple(inputs)
+
+
+class Input(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Something that a save was made from, as far as it was recognised: a version of a table, or a file."""
+
+    name: str
+    """As the caller named it."""
+    table: str = ""
+    """`group/name`."""
+    id: str = ""
+    """The table's identity: one of the same name that was made after a drop has another."""
+    version: int | None = None
+    """Of the table; where none was named, the newest at the time."""
+    size_bytes: int | None = None
+    """Of the file."""
+    xxh3: str = ""
+    """XXH3-64 of the file in hexadecimal; empty for one that is very large."""
+
+
 class Details(msgspec.Struct, rename="camel", frozen=True, kw_only=True, omit_defaults=True):
     """What Tiffin notes about a commit, beyond what Delta's own fields say."""
 
@@ -166,9 +216,21 @@ class Details(msgspec.Struct, rename="camel", frozen=True, kw_only=True, omit_de
     rows_removed: int | None = None
     inputs: tuple[str, ...] = ()
     """What the rows were made from, as the caller named it."""
+    recognised: tuple[Input, ...] = ()
+    """Those of them that are tables of the store, or files."""
+    code: str = ""
+    """The git commit of the code that saved."""
     narrowed: tuple[str, ...] = ()
     """Columns whose floats were narrowed to 32 bits at the caller's wish."""
     once: Once | None = None
+    stage: str = ""
+    """Of a promoted stage its id."""
+    major: int | None = None
+    """The major version of the schema that begins here, if one does."""
+    quarantined: int = 0
+    """Rows that broke a constraint and were kept apart."""
+    quarantine: str = ""
+    """The file that they are in."""
 
 
 class CommitInfo(msgspec.Struct, rename="camel", frozen=True, kw_only=True):

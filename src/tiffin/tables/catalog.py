@@ -11,7 +11,7 @@ import msgspec
 
 from tiffin.errors import Ambiguous, StorageError, TableNotFound, did_you_mean
 from tiffin.files import FileSystem, Stat, contained, remove_tree, translated
-from tiffin.schema.constraints import Constraint
+from tiffin.schema.constraints.kinds import Constraint
 from tiffin.schema.defaults import Default
 from tiffin.schema.deprecation import Deprecation
 from tiffin.schema.derivation import Derivation

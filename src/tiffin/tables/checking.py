@@ -16,11 +16,11 @@ import polars as pl
 from tiffin.errors import FeatureNotFound, InvalidInputError, StorageError
 from tiffin.schema import dtypes
 from tiffin.schema.compatibility import Mode
-from tiffin.schema.constrained import time_column, unique_columns
-from tiffin.schema.constraint_texts import text
-from tiffin.schema.constraints import Constraint, Fresh, RowChange, RowConstraint, Rows, Unique
+from tiffin.schema.constraints.fitting import time_column, unique_columns
+from tiffin.schema.constraints.kinds import Constraint, Fresh, RowChange, RowConstraint, Rows, TableConstraint, Unique
+from tiffin.schema.constraints.rows import breaks, columns
+from tiffin.schema.constraints.texts import text
 from tiffin.schema.durations import write_duration
-from tiffin.schema.row_constraints import breaks, columns
 from tiffin.schema.table import TableSpec
 from tiffin.tables.actions import Add
 from tiffin.tables.datafiles import may_hold
@@ -83,7 +83,7 @@ def check_rows(
         # Whether any row breaks it costs less than which do, and is nearly always all that has to be known.
         broken = frame.lazy().select(expression.any().alias(name) for name, expression in asked.items()).collect()
         names = [name for name, is_broken in broken.row(0, named=True).items() if is_broken]
-        masks = frame.select(asked[name].alias(name) for name in names).to_dict()
+        masks = frame.select(asked[name].alias(name) for name in names).to_dict() if names else {}
     except pl.exceptions.PolarsError as error:
         raise InvalidInputError(
             f"a constraint of table {table} fails on the rows: {str(error).splitlines()[0]}",
@@ -100,8 +100,8 @@ def _asked(constraint: RowConstraint, spec: TableSpec, table: str) -> pl.Expr:
         return breaks(constraint, spec.dtypes)
     except (InvalidInputError, FeatureNotFound) as error:
         raise StorageError(
-            f"table {table} cannot be written to: its constraint {constraint.name!r} ({text(constraint)}) cannot be "
-            f"checked: {error.message}",
+            f"table {table} cannot be checked or written to: its constraint {constraint.name!r} ({text(constraint)}) "
+            f"cannot be understood: {error.message}",
             hint="another writer declared it, or changed the columns under it: take it away with that tool, or by "
             f"store.unconstrain({table!r}, {constraint.name!r}), tiffin constrain {table} --drop {constraint.name!r}",
         ) from error
@@ -139,6 +139,12 @@ class Standing:
     def adds(self) -> list[Add]:
         """The files that hold them."""
         return list(self.state.files.values()) if self.state and self.mode != "overwrite" else []
+
+    @property
+    def is_asked(self) -> bool:
+        """Whether a constraint may have to look at them."""
+        declared, known = self.spec.constraints, self.state.spec.constraints if self.state else ()
+        return bool(self.adds) and (declared != known or any(isinstance(one, TableConstraint) for one in declared))
 
     @property
     def rows(self) -> int:
@@ -213,12 +219,12 @@ def _shared(frame: pl.DataFrame, constraint: Unique, standing: Standing) -> pl.S
     names = list(unique_columns(constraint, standing.spec.row_key))
     keys = frame.select(names)
     whole = _is_whole(keys)
-    mask = keys.is_duplicated() & whole
+    mask = keys.is_duplicated() & whole if _has_repeats(keys) else pl.repeat(False, keys.height, eager=True)
     # An upsert takes away what has the key of a row that arrives.
-    if standing.mode == "upsert" and set(standing.spec.row_key) <= set(names):
+    if not standing.adds or (standing.mode == "upsert" and set(standing.spec.row_key) <= set(names)):
         return mask
     stored = dtypes.to_stored(keys)
-    known = standing.sharing(stored.filter(whole).unique())
+    known = standing.sharing(stored.filter(whole))
     if known.is_empty():
         return mask
     found = stored.join(known.with_columns(pl.lit(True).alias("\0known")), on=names, how="left", maintain_order="left")
@@ -237,6 +243,12 @@ def check_own_keys(constraints: Sequence[Unique], standing: Standing) -> list[Ta
     return tallies
 
 
+def _has_repeats(keys: pl.DataFrame) -> bool:
+    """Tell whether a key comes twice, which costs less than which do, and most often is all that has to be known."""
+    distinct = keys.n_unique() if keys.width == 1 else keys.lazy().unique().select(pl.len()).collect().item()
+    return bool(distinct < keys.height)
+
+
 def _is_whole(keys: pl.DataFrame) -> pl.Series:
     """Tell which keys have no null."""
     return keys.select(pl.all_horizontal(pl.all().is_not_null())).to_series()
@@ -247,6 +259,13 @@ def check_whole(
 ) -> list[Tally]:
     """Ask constraints of the rows that arrive and those that stay, as a whole; answers as `check_rows` does."""
     return [Tally(each, found=_found(each, frame, standing)) for each in constraints]
+
+
+def check_number(constraints: Sequence[Fresh | Rows | RowChange], rows: int, before: int | None) -> list[Tally]:
+    """Ask constraints of a number of rows, and of that of the version before; those of times are left out."""
+    return [
+        Tally(each, found=_miscounted(each, rows, before)) for each in constraints if isinstance(each, Rows | RowChange)
+    ]
 
 
 def _found(constraint: Fresh | Rows | RowChange, frame: pl.DataFrame, standing: Standing) -> str:
@@ -261,6 +280,9 @@ def _found(constraint: Fresh | Rows | RowChange, frame: pl.DataFrame, standing: 
 def check_standing(constraints: Sequence[RowConstraint], standing: Standing) -> list[Tally]:
     """Ask constraints of the rows that stay, a stretch at a time; answers as `check_rows` does."""
     spec = standing.spec
+    for constraint in constraints:
+        # One that cannot be asked is told as such, before its columns are looked for.
+        _asked(constraint, spec, str(standing.table.name))
     names = list(dict.fromkeys(name for each in constraints for name in _shown(each, spec)))
     tallies = [Tally(each) for each in constraints]
     for rows in standing.stretches(names) if constraints else ():

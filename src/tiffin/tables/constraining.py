@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from tiffin.schema.constraints import Constraint, merged, renamed, without
+from tiffin.schema.constraints.kinds import Constraint, merged, renamed, without
 from tiffin.schema.table import TableSpec, check
 from tiffin.tables.declaring import declare
 from tiffin.tables.judging import existing, newly_broken
@@ -37,7 +37,8 @@ def constrain(table: Table, constraints: Sequence[Constraint], note: Note) -> Co
     """
 
     def revise(spec: TableSpec) -> TableSpec:
-        return msgspec.structs.replace(spec, constraints=merged(spec.constraints, constraints))
+        declared = renamed(constraints, spec.aliases, str(table.name))
+        return msgspec.structs.replace(spec, constraints=merged(spec.constraints, declared))
 
     return declare(table, revise, "constrain", note)
 

@@ -134,6 +134,18 @@ def _partitions(frame: pl.DataFrame, spec: TableSpec) -> Iterator[tuple[dict[str
         yield {name: _partition_text(name, value) for name, value in zip(spec.partition_by, key, strict=True)}, part
 
 
+def check_partitions(frame: pl.DataFrame, spec: TableSpec) -> None:
+    """Refuse a frame that `write` could not keep apart by its partition columns.
+
+    Raises
+    ------
+    InvalidInputError
+        A partition value that cannot be one, or too many of them.
+    """
+    for _ in _partitions(frame, spec):
+        pass
+
+
 def _partition_text(name: str, value: Any) -> str | None:
     """Write a partition value as Delta does; Delta has no empty text there, it would come back as null."""
     if value is None:

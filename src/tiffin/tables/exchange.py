@@ -7,6 +7,7 @@ files are written before the commit's lock is taken; if the table has changed si
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import NamedTuple
 
 import polars as pl
 
@@ -15,10 +16,19 @@ from tiffin.schema import dtypes
 from tiffin.schema.table import TableSpec, check
 from tiffin.tables import datafiles
 from tiffin.tables.actions import Add
-from tiffin.tables.judging import hold
+from tiffin.tables.judging import hold, hold_number
 from tiffin.tables.publishing import Change, Note, publish
 from tiffin.tables.state import State
 from tiffin.tables.table import Commit, Table
+
+
+class Part(NamedTuple):
+    """Rows that change places."""
+
+    gone: pl.DataFrame
+    """Keys of rows that go: the columns `spec.row_key`."""
+    come: pl.DataFrame
+    """Rows that come."""
 
 
 def exchange(
@@ -26,8 +36,8 @@ def exchange(
     before: State | None,
     spec: TableSpec,
     *,
-    gone: pl.DataFrame | None,
-    come: Iterable[pl.DataFrame],
+    parts: Iterable[Part],
+    all_go: bool,
     operation: str,
     note: Note,
 ) -> Commit | None:
@@ -41,10 +51,10 @@ def exchange(
         The version that was looked at; None if there was no table.
     spec : TableSpec
         What it declares from now on.
-    gone : DataFrame or None
-        Keys of rows that go, and have the columns `spec.row_key`; None if all go.
-    come : iterable of DataFrame
-        Rows that come, part by part, so that not all are in memory at once; each part becomes a file of its own.
+    parts : iterable of Part
+        What goes and what comes, so that not all is in memory at once; what comes in a part becomes a file of its own.
+    all_go : bool
+        Whether all rows go that there were, whatever the parts say.
     operation : str
         What it is called in the history.
     note : Note
@@ -60,7 +70,7 @@ def exchange(
     InvalidInputError, SchemaMismatch
         The table cannot be so.
     ConstraintViolated
-        A row that comes breaks a constraint of the table.
+        A row that comes, or the number of rows, breaks a constraint of the table.
     StorageError
         The disk refused; the table is as it was.
     OutcomeUnknown
@@ -71,12 +81,15 @@ def exchange(
     adds: list[Add] = []
     with table.log.writing():
         try:
-            height = 0
-            for part in come:
-                hold(part, spec, str(table.name))
-                height += part.height
-                adds += _write(table, dtypes.to_stored(part), spec)
-            removes, left = _without(table, before, gone, adds)
+            height, gone = 0, []
+            for part in parts:
+                hold(part.come, spec, str(table.name))
+                height += part.come.height
+                adds += _write(table, dtypes.to_stored(part.come), spec) if part.come.height else []
+                gone.append(part.gone)
+            removes, left = _all_of(before) if all_go or before is None else _without(table, before, gone, adds)
+            if (rows := before.rows if before else 0) is not None and left is not None:
+                hold_number(rows + height - left, rows, spec, str(table.name))
             change = Change(spec, adds, removes, height, left)
             with table.log.committing():
                 now = table.log.latest()
@@ -104,14 +117,15 @@ def _write(table: Table, stored: pl.DataFrame, spec: TableSpec) -> list[Add]:
     )
 
 
-def _without(
-    table: Table, before: State | None, gone: pl.DataFrame | None, adds: list[Add]
-) -> tuple[list[Add], int | None]:
+def _all_of(before: State | None) -> tuple[list[Add], int | None]:
+    return (list(before.files.values()), before.rows) if before else ([], 0)
+
+
+def _without(table: Table, before: State, gone: list[pl.DataFrame], adds: list[Add]) -> tuple[list[Add], int]:
     """Find the files that rows go from, and write what stays of them; return how many rows go, if that is known."""
-    if before is None or gone is None:
-        return (list(before.files.values()), before.rows) if before else ([], 0)
-    removes, left = [], 0
-    keys = dtypes.to_stored(gone)
+    removes: list[Add] = []
+    left = 0
+    keys = dtypes.to_stored(pl.concat(gone)) if any(part.height for part in gone) else pl.DataFrame()
     for add in before.files.values() if keys.height else ():
         if not all(datafiles.may_hold(add, name, keys[name].min(), keys[name].max()) for name in keys.columns):
             continue

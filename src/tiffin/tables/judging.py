@@ -9,10 +9,11 @@ from typing import Literal
 import polars as pl
 
 from tiffin.errors import InvalidInputError
-from tiffin.schema.constraints import Constraint, Fresh, RowChange
+from tiffin.schema.constraints.kinds import Constraint, Fresh, RowChange
 from tiffin.schema.table import TableSpec
 from tiffin.tables.checking import (
     Standing,
+    check_number,
     check_own_keys,
     check_rows,
     check_standing,
@@ -90,6 +91,17 @@ def hold(frame: pl.DataFrame, spec: TableSpec, table: str) -> None:
         Some do.
     """
     refuse(violations(check_rows(frame, of_rows(spec.constraints), spec, table)[0]), table, hint=_MEND_TABLE)
+
+
+def hold_number(rows: int, before: int, spec: TableSpec, table: str) -> None:
+    """Refuse a number of rows that breaks a constraint, after so many in the version before.
+
+    Raises
+    ------
+    ConstraintViolated
+        It does.
+    """
+    refuse(violations(check_number(of_whole(spec.constraints), rows, before)), table, hint=_MEND_TABLE)
 
 
 def violated(frame: pl.DataFrame, standing: Standing) -> list[Violation]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import msgspec
 
-from tiffin.schema.delta_constraints import CHECK
+from tiffin.schema.constraints.delta import CHECK
 from tiffin.schema.table import TableSpec, to_metadata
 from tiffin.tables.actions import (
     ENGINE,
@@ -129,9 +129,21 @@ def _placed(change: Change, version: int) -> list[Add]:
     """Give new files their place behind all others; files that are restored keep the one they had."""
     placed = []
     for place, add in enumerate(change.adds):
-        tags = {POSITION: f"{version:020}.{place:06}", **(add.tags or {})}
+        tags = {POSITION: f"{_at(version)}{place:06}", **(add.tags or {})}
         placed.append(msgspec.structs.replace(add, tags=tags, data_change=change.changes_data))
     return placed
+
+
+def unplaced(add: Add, version: int) -> Add:
+    """Take from a file the place behind all others that it was given at a version; one in another's place stays."""
+    tags = dict(add.tags or {})
+    if (tags.get(POSITION) or "").startswith(_at(version)):
+        del tags[POSITION]
+    return msgspec.structs.replace(add, tags=tags)
+
+
+def _at(version: int) -> str:
+    return f"{version:020}."
 
 
 def _metadata(now: State | None, spec: TableSpec, timestamp: int) -> list[Action]:

@@ -64,9 +64,10 @@ def write(table: Table, version: int, rows: pl.DataFrame) -> str:
 
 
 def discard(table: Table, name: str) -> None:
-    """Remove what was kept apart for a save that was refused after all."""
+    """Remove what was kept apart for a save that was refused after all; nothing is called by the empty name."""
     with contextlib.suppress(OSError):
-        table.fs.remove(table.folder / _FOLDER / name)
+        if name:
+            table.fs.remove(table.folder / _FOLDER / name)
 
 
 def read(table: Table) -> pl.DataFrame:

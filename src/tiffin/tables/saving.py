@@ -9,9 +9,8 @@ expects gives way.
 from __future__ import annotations
 
 import contextlib
-import uuid
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import msgspec
 import polars as pl
@@ -24,41 +23,24 @@ from tiffin.errors import (
     SchemaMismatch,
     TableNotFound,
     TiffinError,
+    VersionNotFound,
 )
 from tiffin.schema import dtypes
 from tiffin.schema.compatibility import Mode, align, fit, widened
-from tiffin.schema.table import Column, Declaration, TableSpec, check, check_declaration, declare, to_metadata
-from tiffin.tables import datafiles
+from tiffin.schema.table import Column, Declaration, TableSpec, check, check_declaration, declare, in_names
+from tiffin.tables import datafiles, quarantine
 from tiffin.tables.actions import (
-    ENGINE,
     POSITION,
-    Action,
     Add,
-    CommitInfo,
-    Details,
-    Entry,
-    Metadata,
-    Once,
-    Protocol,
-    Remove,
 )
+from tiffin.tables.checking import Standing
+from tiffin.tables.judging import Judgement, OnViolation, judge, still_fits
+from tiffin.tables.publishing import Change, Note, Put, publish
 from tiffin.tables.state import State, at_their_places
 from tiffin.tables.table import Commit, Table
-from tiffin.version import __version__
 
 _ATTEMPTS = 50
 _FLOAT32_MAX = 3.4028234663852886e38
-
-
-@dataclass(frozen=True)
-class Note:
-    """What the caller wants remembered about a commit."""
-
-    message: str = ""
-    author: str = ""
-    inputs: tuple[str, ...] = ()
-    narrowed: tuple[str, ...] = ()
-    once: Once | None = None
 
 
 @dataclass(frozen=True)
@@ -73,20 +55,9 @@ class Save:
     expected_version: int | None = None
     """The version the caller has seen; -1 for "there is no table yet"."""
     note: Note = field(default_factory=Note)
-
-
-@dataclass(frozen=True)
-class Change:
-    """What a commit does to a table's files."""
-
-    spec: TableSpec
-    adds: list[Add]
-    removes: list[Add]
-    rows_added: int = 0
-    rows_removed: int | None = 0
-    """None if another writer did not count them."""
-    changes_data: bool = True
-    """False if the rows are the same as before, in other files."""
+    on_violation: OnViolation = "refuse"
+    put: Put | None = None
+    """What is done with the change that comes of it, instead of making it the next version."""
 
 
 def save(table: Table, request: Save) -> Commit:
@@ -123,15 +94,11 @@ def save(table: Table, request: Save) -> Commit:
         before = table.log.latest()
         if (landed := _landed(table, before, request)) is not None:
             return landed
-        _check_expected(table, before, request)
-        spec = _spec(table, before, request)
         # What cannot be saved is refused here, before a folder is made.
-        stored = _stored(table, request, spec)
-        if request.mode == "upsert":
-            _check_keys(stored, spec, str(table.name))
-        # Not found: another process dropped the table meanwhile. Its folders are made again.
-        with contextlib.suppress(TableNotFound):
-            commit = _commit(table, request, before, spec, stored)
+        asked = prepared(table, before, request)
+        # Not found: another process dropped the table meanwhile, or vacuumed the version. Its folders are made again.
+        with contextlib.suppress(TableNotFound, VersionNotFound):
+            commit = _commit(table, checked(table, before, *asked))
             if commit is not None:
                 return commit
     raise CommitConflict(
@@ -140,14 +107,96 @@ def save(table: Table, request: Save) -> Commit:
     )
 
 
-def _commit(table: Table, request: Save, before: State | None, spec: TableSpec, stored: pl.DataFrame) -> Commit | None:
-    """Commit what was prepared for the version before; None if the table was declared anew in between."""
+def prepared(table: Table, before: State | None, request: Save) -> tuple[Save, TableSpec, pl.DataFrame]:
+    """Prepare a save for the version before it, if the frame can be saved as asked; raises as `save` does.
+
+    Returns
+    -------
+    tuple of Save, TableSpec and DataFrame
+        The save in the table's own names, what the table declares after it, and the frame as it is stored.
+    """
+    _check_expected(table, before, request)
+    _check_not_derived(before)
+    request = in_current_names(table, before, request)
+    spec = _spec(table, before, request)
+    return request, spec, _stored(table, request, spec)
+
+
+def standing(table: Table, before: State | None, request: Save, spec: TableSpec, stored: pl.DataFrame) -> Standing:
+    """Tell which rows stay when a save brings others, for those who check them together."""
+    keys = stored.select(spec.row_key) if request.mode == "upsert" else stored.clear()
+    return Standing(table, before, spec, request.mode, keys, before.rows if before else None)
+
+
+@dataclass(frozen=True)
+class Ready:
+    """A save whose rows have been checked."""
+
+    request: Save
+    before: State | None
+    """The version that it was prepared for."""
+    spec: TableSpec
+    stored: pl.DataFrame
+    judged: Judgement | None
+    """What was found; None if the table has no constraints."""
+
+    def put(self, table: Table, now: State | None, change: Change) -> Commit | None:
+        """Commit a change, under the table's lock; None if it would break a constraint by what came in between."""
+        if self.judged is None:
+            return self._put(table, now, change, self.request.note)
+        is_overtaken = (now and now.version) != (self.before and self.before.version)
+        if is_overtaken and not still_fits(self.judged, standing(table, now, self.request, self.spec, self.stored)):
+            return None
+        note, apart = self.request.note, self.judged.apart
+        if apart is not None:
+            file = quarantine.write(table, now.version + 1 if now else 0, apart)
+            note = replace(note, quarantine=file, quarantined=apart.height)
+        try:
+            commit = self._put(table, now, change, note)
+        except OutcomeUnknown:
+            raise
+        except (TiffinError, FileExistsError):
+            quarantine.discard(table, note.quarantine)
+            raise
+        return msgspec.structs.replace(commit, warnings=(*commit.warnings, *self.judged.warnings))
+
+    def _put(self, table: Table, now: State | None, change: Change, note: Note) -> Commit:
+        return (self.request.put or publish)(table, now, change, self.request.mode, note)
+
+
+def checked(table: Table, before: State | None, request: Save, spec: TableSpec, stored: pl.DataFrame) -> Ready:
+    """Check the rows of a save by the table's constraints; only good ones are left.
+
+    Raises
+    ------
+    ConstraintViolated
+        Some are not good, and not to be kept apart.
+    """
+    judged = None
+    if request.mode == "upsert":
+        _check_entity(spec, str(table.name))
+    if spec.constraints:
+        rows = align(request.frame, spec, str(table.name))
+        others = standing(table, before, request, spec, stored)
+        with table.reading(before) if before is not None and others.is_asked else contextlib.nullcontext():
+            judged = judge(rows, others, request.on_violation)
+        if judged.apart is not None:
+            request = replace(request, frame=judged.frame)
+            stored = _stored(table, request, spec)
+    if request.mode == "upsert":
+        _check_keys(stored, spec, str(table.name))
+    return Ready(request, before, spec, stored, judged)
+
+
+def _commit(table: Table, ready: Ready) -> Commit | None:
+    """Commit what was prepared; None if others came in between so that it must be prepared anew."""
+    request, before, spec = ready.request, ready.before, ready.spec
     table.prepare(before)
     with table.log.writing():
         wider = request.mode == "append" and before is not None and widened(before.spec, spec)
         if wider or request.mode == "upsert":
-            return _rewrite(table, request, spec)
-        return _write(table, request, before, spec, _sorted(stored, spec))
+            return _rewrite(table, ready)
+        return _write(table, ready, _sorted(ready.stored, spec))
 
 
 def narrow(frame: pl.DataFrame) -> tuple[pl.DataFrame, tuple[str, ...]]:
@@ -191,14 +240,56 @@ def _check_expected(table: Table, now: State | None, request: Save) -> None:
         )
 
 
+def _check_not_derived(before: State | None) -> None:
+    derivation = before.spec.derivation if before else None
+    if before and derivation:
+        source = derivation.definition.source
+        raise InvalidInputError(
+            f"the rows of table {before.table} are derived from table {source}",
+            hint=f"save to {source}, and refresh: store.refresh({before.table!r}), "
+            f"tiffin derive refresh {before.table}",
+        )
+
+
+def in_current_names(table: Table, before: State | None, request: Save) -> Save:
+    """Call columns as the table does, where the frame still calls them what they were called before."""
+    aliases = before.spec.aliases if before else {}
+    if not aliases:
+        return request
+    names = {name: aliases[name] for name in request.frame.columns if name in aliases}
+    for old, name in names.items():
+        if name in request.frame.columns:
+            raise SchemaMismatch(
+                f"the frame has a column {old!r} and a column {name!r}, which are one in table {table.name}",
+                hint=f"{old!r} was renamed to {name!r}: leave one of them out",
+            )
+    narrowed = tuple(names.get(name, name) for name in request.note.narrowed)
+    return replace(
+        request,
+        frame=request.frame.rename(names),
+        columns=[msgspec.structs.replace(one, name=names.get(one.name, one.name)) for one in request.columns],
+        declared=in_names(request.declared, aliases, str(table.name)),
+        note=replace(request.note, narrowed=narrowed),
+    )
+
+
+def replaces(before: State, request: Save) -> bool:
+    """Tell whether a save gives a table the schema of its frame, whatever it was."""
+    return request.mode == "overwrite" and (request.evolve or before.spec.rule == "none")
+
+
+def declared(before: State | None, request: Save) -> TableSpec:
+    """Tell what a save declares, of the frame and of what the table declares already."""
+    if before is None:
+        return declare(request.columns, request.declared, None)
+    inherited = _present(before.spec, request.columns) if replaces(before, request) else before.spec
+    return declare(request.columns, request.declared, inherited)
+
+
 def _spec(table: Table, before: State | None, request: Save) -> TableSpec:
     name = str(table.name)
-    if before is None:
-        spec = declare(request.columns, request.declared, None)
-    else:
-        replaces = request.mode == "overwrite" and request.evolve
-        inherited = _present(before.spec, request.columns) if replaces else before.spec
-        spec = declare(request.columns, request.declared, inherited)
+    spec = declared(before, request)
+    if before is not None:
         if spec == before.spec:
             return spec
         spec = fit(before.spec, spec, request.mode, evolve=request.evolve, table=name)
@@ -248,8 +339,9 @@ def _sorted(stored: pl.DataFrame, spec: TableSpec) -> pl.DataFrame:
     return stored.sort(spec.order, maintain_order=True) if spec.order else stored
 
 
-def _write(table: Table, request: Save, before: State | None, spec: TableSpec, stored: pl.DataFrame) -> Commit | None:
-    """Write the files, then commit; None if the table was declared anew in between."""
+def _write(table: Table, ready: Ready, stored: pl.DataFrame) -> Commit | None:
+    """Write the files, then commit; None if it must be prepared anew."""
+    request, before, spec = ready.request, ready.before, ready.spec
     adds = datafiles.write(table.fs, table.folder, stored, spec, table.options.encoding)
     try:
         with table.log.committing():
@@ -266,10 +358,13 @@ def _write(table: Table, request: Save, before: State | None, spec: TableSpec, s
                 gone = now.rows if now and removes else 0
                 change = Change(spec, adds, removes, stored.height, gone)
                 try:
-                    return publish(table, now, change, request.mode, request.note)
+                    commit = ready.put(table, now, change)
                 except FileExistsError:
                     # A writer that does not know our lock was first: look again and follow it.
                     continue
+                if commit is None:
+                    datafiles.discard(table.fs, table.folder, adds)
+                return commit
     except OutcomeUnknown:
         raise
     except TiffinError:
@@ -278,31 +373,33 @@ def _write(table: Table, request: Save, before: State | None, spec: TableSpec, s
         raise
 
 
-def _rewrite(table: Table, request: Save, expected: TableSpec) -> Commit | None:
-    """Work out, under the lock, which files must be written anew, and commit; None if overtaken all the same."""
+def _rewrite(table: Table, ready: Ready) -> Commit | None:
+    """Work out, under the lock, which files must be written anew, and commit; None if it must be prepared anew."""
+    request = ready.request
     with table.log.committing():
         now = table.log.latest()
         if (landed := _landed(table, now, request)) is not None:
             return landed
         _check_expected(table, now, request)
-        spec = _spec(table, now, request)
-        fresh = _stored(table, request, spec)
-        if request.mode == "upsert" and spec != expected:
-            _check_keys(fresh, spec, str(table.name))
-        parts, removes, replaced = _kept_rows(table, now, spec, fresh, request.mode)
+        if _spec(table, now, in_current_names(table, now, request)) != ready.spec:
+            return None
+        spec, fresh = ready.spec, ready.stored
+        parts, removes, replaced = kept_rows(table, now, spec, fresh, request.mode)
         adds = _write_parts(table, spec, parts, fresh)
         try:
             change = Change(spec, adds, removes, fresh.height, replaced)
-            return publish(table, now, change, request.mode, request.note)
+            commit = ready.put(table, now, change)
         except FileExistsError:
-            datafiles.discard(table.fs, table.folder, adds)
-            return None
+            commit = None
         except OutcomeUnknown:
             raise
         except TiffinError:
             # As above: not for an interrupt.
             datafiles.discard(table.fs, table.folder, adds)
             raise
+        if commit is None:
+            datafiles.discard(table.fs, table.folder, adds)
+        return commit
 
 
 @dataclass
@@ -315,7 +412,7 @@ class _Part:
     """The rows that stay."""
 
 
-def _kept_rows(
+def kept_rows(
     table: Table, now: State | None, spec: TableSpec, fresh: pl.DataFrame, mode: Mode
 ) -> tuple[list[_Part], list[Add], int]:
     """Find the rows that stay out of files that cannot: rows by place, files, and number of rows that go."""
@@ -381,14 +478,17 @@ def _may_share(add: Add, fresh: pl.DataFrame, spec: TableSpec) -> bool:
     return bool(fresh.height) and datafiles.may_hold(add, spec.row_key[0], first.min(), first.max())
 
 
-def _check_keys(fresh: pl.DataFrame, spec: TableSpec, table: str) -> None:
-    """Refuse keys that do not tell rows apart."""
-    key = spec.row_key
+def _check_entity(spec: TableSpec, table: str) -> None:
     if not spec.entity:
         raise InvalidInputError(
             f"table {table} declares no entity, so an upsert cannot tell which rows to replace",
             hint="declare it (entity='user_id', --entity)",
         )
+
+
+def _check_keys(fresh: pl.DataFrame, spec: TableSpec, table: str) -> None:
+    """Refuse keys that do not tell rows apart."""
+    key = spec.row_key
     for name in key:
         if fresh[name].null_count():
             row = fresh[name].is_null().arg_max()
@@ -404,84 +504,3 @@ def _check_keys(fresh: pl.DataFrame, spec: TableSpec, table: str) -> None:
             f"{doubled.sum()} rows for table {table} share a key with another, such as {shown}",
             hint="keep one row for each key: an upsert cannot choose between them",
         )
-
-
-def publish(table: Table, now: State | None, change: Change, operation: str, note: Note) -> Commit:
-    """Commit a change on top of the version that is there; the caller holds the table's commit lock.
-
-    Raises
-    ------
-    FileExistsError
-        A writer that does not know the lock was first.
-    """
-    if now is not None:
-        now.protocol.check_writable(str(table.name))
-        now.metadata.check_writable(str(table.name), removes_rows=bool(change.removes) and change.changes_data)
-    timestamp = table.log.next_timestamp(now)
-    actions = [
-        *_metadata(now, change.spec, timestamp),
-        *(Action(remove=_removal(add, timestamp, change)) for add in change.removes),
-        *(Action(add=add) for add in _placed(change, now.version + 1 if now else 0)),
-    ]
-    before = now.rows if now else 0
-    known = before is not None and change.rows_removed is not None
-    info = CommitInfo(
-        timestamp=timestamp,
-        operation="WRITE" if change.changes_data else "OPTIMIZE",
-        operation_parameters={"mode": operation.capitalize()},
-        engine_info=ENGINE + __version__,
-        user_metadata=note.message or None,
-        tiffin=Details(
-            author=note.author,
-            rows=(before or 0) + change.rows_added - (change.rows_removed or 0) if known else None,
-            rows_added=change.rows_added,
-            rows_removed=change.rows_removed,
-            inputs=note.inputs,
-            narrowed=note.narrowed,
-            once=note.once,
-        ),
-    )
-    state = table.log.publish(now, info, actions)
-    state.know(change.spec)
-    return table.describe_entry(state.version, Entry(info, ()))
-
-
-def _placed(change: Change, version: int) -> list[Add]:
-    """Give new files their place behind all others; files that are restored keep the one they had."""
-    placed = []
-    for place, add in enumerate(change.adds):
-        tags = {POSITION: f"{version:020}.{place:06}", **(add.tags or {})}
-        placed.append(msgspec.structs.replace(add, tags=tags, data_change=change.changes_data))
-    return placed
-
-
-def _metadata(now: State | None, spec: TableSpec, timestamp: int) -> list[Action]:
-    if now is not None and now.spec == spec:
-        return []
-    schema, configuration = to_metadata(spec)
-    if now is None:
-        fresh = Metadata(
-            id=str(uuid.uuid4()),
-            schema_string=schema,
-            partition_columns=list(spec.partition_by),
-            configuration=configuration,
-            created_time=timestamp,
-        )
-        return [Action(protocol=Protocol(1, 2)), Action(meta_data=fresh)]
-    changed = msgspec.structs.replace(
-        now.metadata,
-        schema_string=schema,
-        partition_columns=list(spec.partition_by),
-        configuration={**now.metadata.configuration, **configuration},
-    )
-    return [Action(meta_data=changed)]
-
-
-def _removal(add: Add, timestamp: int, change: Change) -> Remove:
-    return Remove(
-        path=add.path,
-        deletion_timestamp=timestamp,
-        data_change=change.changes_data,
-        partition_values=add.partition_values,
-        size=add.size,
-    )

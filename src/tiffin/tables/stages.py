@@ -140,6 +140,11 @@ class Stages:
             )
         return stage
 
+    def has(self, aside: Aside) -> bool:
+        """Tell whether a stage is still there; raises as `find` does."""
+        stage = self.find(aside.name)
+        return stage is not None and stage.id == aside.id
+
     def state(self, stage: Staged) -> State:
         """Return the table as it would be if the stage were promoted on top of its base.
 

@@ -19,12 +19,12 @@ from tiffin.errors import (
     did_you_mean,
 )
 from tiffin.files import translated
-from tiffin.schema.constraints import TableConstraint
+from tiffin.schema.constraints.kinds import TableConstraint
 from tiffin.schema.names import check_pin
 from tiffin.schema.table import TableSpec
 from tiffin.tables import datafiles
-from tiffin.tables.actions import POSITION, Add, Entry
-from tiffin.tables.publishing import Change, Note, entry, publish
+from tiffin.tables.actions import Entry
+from tiffin.tables.publishing import Change, Note, entry, publish, unplaced
 from tiffin.tables.saving import Save, save
 from tiffin.tables.stages import Stage, Staged
 from tiffin.tables.state import State
@@ -91,12 +91,16 @@ def require(table: Table, name: str) -> Staged:
     check_pin(name, "stage")
     found = table.stages.find(name)
     if found is None:
-        raise VersionNotFound(
-            f"table {table.name} has no stage {name!r}",
-            hint=did_you_mean(name, table.stages.names()) or "it has no stages",
-            table=str(table.name),
-        )
+        raise _not_found(table, name)
     return found
+
+
+def _not_found(table: Table, name: str) -> VersionNotFound:
+    return VersionNotFound(
+        f"table {table.name} has no stage {name!r}",
+        hint=did_you_mean(name, table.stages.names()) or "it has no stages",
+        table=str(table.name),
+    )
 
 
 def _check_free(table: Table, name: str, *, replaces: bool) -> None:
@@ -147,8 +151,9 @@ def discard(table: Table, name: str) -> None:
     with table.log.writing(), table.log.committing():
         known = None
         with contextlib.suppress(CorruptData):
-            known = require(table, name)
-        table.stages.remove(name)
+            known = table.stages.find(name)
+        if not table.stages.remove(name):
+            raise _not_found(table, name)
         if known is not None:
             _remove_files(table, known)
 
@@ -156,7 +161,9 @@ def discard(table: Table, name: str) -> None:
 def _remove_files(table: Table, stage: Staged) -> None:
     """Remove the data files that a stage brought, unless it was promoted; what is left is for the next vacuum."""
     with contextlib.suppress(StorageError):
-        if _promoted(table, stage) is None:
+        # Another tool may have shortened the log: then it does not tell whether they are the table's by now.
+        is_told = stage.base >= table.log.oldest()
+        if is_told and _promoted(table, stage) is None:
             datafiles.discard(table.fs, table.folder, stage.adds)
 
 
@@ -265,7 +272,9 @@ def _change(table: Table, stage: Staged, now: State, *, force: bool) -> Change:
     since = list(table.log.commits(now.version, base.version + 1))[::-1]
     is_moved = any(map(_changes_rows, (made for _, made in since)))
     is_overwrite, spec = stage.operation == "overwrite", _spec(state, base.spec, now.spec)
-    adds, removes = stage.adds, [base.files[action.remove.path] for action in stage.actions if action.remove]
+    # Behind those that came in between.
+    adds = [unplaced(add, base.version + 1) for add in stage.adds] if since else stage.adds
+    removes = [base.files[action.remove.path] for action in stage.actions if action.remove]
     # They hold of all rows together, and were checked together with those of the base.
     is_bound = is_moved and any(isinstance(one, TableConstraint) for one in now.spec.constraints)
     if is_overwrite:
@@ -273,8 +282,6 @@ def _change(table: Table, stage: Staged, now: State, *, force: bool) -> Change:
         fits = force or not is_moved
     elif stage.operation == "append" and not removes:
         fits = True
-        # Behind those that came in between.
-        adds = list(map(_unplaced, adds)) if since else adds
     else:
         # Which rows an upsert replaces hangs on those that were there.
         fits = not is_moved and all(add.path in now.files for add in removes)
@@ -302,12 +309,9 @@ def _spec(state: State, base: TableSpec, now: TableSpec) -> TableSpec | None:
 
 def _binding(spec: TableSpec) -> tuple[object, ...]:
     """Gather what a table declares that rows must fit."""
-    return spec.dtypes, spec.row_key, spec.created, spec.partition_by, spec.constraints
-
-
-def _unplaced(add: Add) -> Add:
-    tags = {key: value for key, value in (add.tags or {}).items() if key != POSITION}
-    return msgspec.structs.replace(add, tags=tags)
+    # A name may mean another column since: then it was renamed, or a major version has begun.
+    names = spec.aliases, spec.major, spec.derivation
+    return spec.dtypes, names, spec.row_key, spec.created, spec.partition_by, spec.constraints
 
 
 def _conflict(stage: Staged, table: Table, since: list[tuple[int, Entry]], *, can_be_forced: bool) -> CommitConflict:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
 from pathlib import PurePosixPath
+from typing import NamedTuple
 from urllib.parse import unquote
 
 import msgspec
@@ -20,18 +21,42 @@ _PLAIN = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
 """A file name that needs no closer look: nothing in it can lead out of the folder."""
 
 
+class Aside(NamedTuple):
+    """Which stage a state is of."""
+
+    name: str
+    id: str
+    """Of this stage alone: one made later under the same name has another."""
+
+
 @dataclass(frozen=True)
 class State:
-    """A table at one version; immutable, so it can be shared between threads and kept."""
+    """A table at one version, or a stage of it; immutable, so it can be shared between threads and kept."""
 
     table: str
     version: int
+    """Of a stage the version that it stands on."""
     timestamp: int
-    """When the version was committed, milliseconds since 1970-01-01 UTC."""
+    """When the version was committed, or the stage made, milliseconds since 1970-01-01 UTC."""
     protocol: Protocol
     metadata: Metadata
     files: Mapping[str, Add]
     """The data files by path, in the order of their rows."""
+    stage: Aside | None = None
+
+    @property
+    def pin(self) -> int | str:
+        """What stands after the `@` of a reference to just this: the version's number, or the stage's name."""
+        return self.stage.name if self.stage else self.version
+
+    @property
+    def mark(self) -> tuple[str, int, int]:
+        """What is of no other rows, ever: an id, the version and its time.
+
+        With its time: where a table was put back from a copy, or a commit that nobody was promised was lost with the
+        power, the same number is given a second time. A stage has an id of its own.
+        """
+        return self.stage.id if self.stage else self.metadata.id, self.version, self.timestamp
 
     @cached_property
     def spec(self) -> TableSpec:

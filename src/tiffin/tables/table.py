@@ -12,16 +12,25 @@ from pathlib import Path
 import msgspec
 import polars as pl
 
-from tiffin.errors import CorruptData, InvalidInputError, StorageError, TableNotFound, VersionNotFound
+from tiffin.errors import (
+    CorruptData,
+    InvalidInputError,
+    StorageError,
+    TableNotFound,
+    VersionNotFound,
+    did_you_mean,
+)
 from tiffin.files import FileSystem, make_folders, sweep, translated
 from tiffin.schema import dtypes
-from tiffin.schema.names import TableName
+from tiffin.schema.names import TableName, check_pin
 from tiffin.schema.table import TableSpec
-from tiffin.tables.actions import Add, Details, Entry
+from tiffin.tables.actions import Add, Details, Entry, Input
 from tiffin.tables.datafiles import DataFiles, Encoding, may_hold
 from tiffin.tables.landed import Landed
 from tiffin.tables.log import Log, is_read_only
+from tiffin.tables.stages import Stages
 from tiffin.tables.state import State
+from tiffin.tables.tags import Tags
 
 Needed = Callable[[TableName, str], Iterable[int]]
 """Lists the versions of a table, given its name and id, that something else in the store needs."""
@@ -99,8 +108,16 @@ class Commit(msgspec.Struct, frozen=True, kw_only=True):
     author: str = ""
     inputs: tuple[str, ...] = ()
     """What the rows were made from, as the caller named it."""
+    recognised: tuple[Input, ...] = ()
+    """Those of the inputs that are tables of the store, with their versions, or files, with their hashes."""
+    code: str = ""
+    """The git commit of the code that saved; empty if there was none to be found."""
     narrowed: tuple[str, ...] = ()
     """Columns whose floats were narrowed to 32 bits, as the caller wished."""
+    quarantined: int = 0
+    """Rows that broke a constraint and were kept apart, as the caller wished."""
+    major: int | None = None
+    """The major version of the schema that begins with it, if one does."""
     path: str = ""
     """The table's folder."""
     online_version: int | None = None
@@ -140,6 +157,8 @@ class Table:
         self.options = options
         self.log = Log(fs, folder, str(name), clock)
         self.landed = Landed(self.log)
+        self.tags = Tags(self.log, folder)
+        self.stages = Stages(self.log, folder)
         self.data = DataFiles(fs, folder, str(name), verify=options.verify)
         self._prepared = False
 
@@ -159,6 +178,39 @@ class Table:
                 sweep(self.fs, self.log.folder)
                 sweep(self.fs, self.folder)
         self._prepared = True
+
+    def at(self, version: int | str) -> State:
+        """Return the state at a version, at the version that a tag names, or of a stage.
+
+        Parameters
+        ----------
+        version : int or str
+            A number, or a name.
+
+        Raises
+        ------
+        VersionNotFound
+            There is none; the hint says which are close.
+        InvalidName, InvalidInputError
+            It is neither a number nor a name.
+        CorruptData
+            What says which version is meant is damaged.
+        """
+        if not isinstance(version, str) or version.isdigit():
+            return self.log.at(version)  # type: ignore[arg-type]  # which refuses a number in quotes
+        check_pin(version, "tag or stage")
+        tag = self.tags.find(version)
+        if tag is not None:
+            return self.tags.state(tag)
+        stage = self.stages.find(version)
+        if stage is not None:
+            return self.stages.state(stage)
+        known = [*(tag.name for tag in self.tags.all()), *self.stages.names()]
+        raise VersionNotFound(
+            f"table {self.name} has no tag and no stage {version!r}",
+            hint=did_you_mean(version, known) or "it has neither tags nor stages: give a version by its number",
+            table=str(self.name),
+        )
 
     def read(self, state: State, selection: Selection = Selection()) -> pl.DataFrame:
         """Read rows of one version.
@@ -196,7 +248,7 @@ class Table:
         spec = state.spec
         adds = list(state.files.values())
         if selection.keys is not None:
-            adds = _holding(adds, spec, selection.keys)
+            adds = _holding(adds, selection.keys)
         with self.reading(state):
             rows, rest = _narrow(self.data.scan(adds, spec), spec, selection)
             stored = self.data.collect(rows, adds)
@@ -233,6 +285,11 @@ class Table:
             now = self.log.latest()
             if now is None or now.metadata.id != state.metadata.id:
                 raise TableNotFound(f"table {self.name} was dropped while it was read", table=str(self.name)) from error
+            if state.stage is not None and not self.stages.has(state.stage):
+                raise VersionNotFound(
+                    f"stage {state.stage.name!r} of table {self.name} was discarded or replaced while it was read",
+                    table=str(self.name),
+                ) from error
             raise
 
     @contextlib.contextmanager
@@ -306,16 +363,22 @@ class Table:
             message=info.message,
             author=own.author or info.engine_info,
             inputs=own.inputs,
+            recognised=own.recognised,
+            code=own.code,
             narrowed=own.narrowed,
+            quarantined=own.quarantined,
+            major=own.major,
             path=str(self.folder),
         )
 
 
-def _holding(adds: Sequence[Add], spec: TableSpec, keys: pl.DataFrame) -> list[Add]:
-    """Keep the files that can hold one of the entities."""
-    first = dtypes.to_stored(keys.select(spec.entity[0])).to_series()
-    low, high = first.min(), first.max()
-    return [add for add in adds if low is not None and may_hold(add, spec.entity[0], low, high)]
+def _holding(adds: Sequence[Add], keys: pl.DataFrame) -> list[Add]:
+    """Keep the files that can hold one of the keys."""
+    stored = dtypes.to_stored(keys)
+    bounds = [(name, stored[name].min(), stored[name].max()) for name in stored.columns]
+    if any(low is None for _, low, _ in bounds):
+        return []
+    return [add for add in adds if all(may_hold(add, name, low, high) for name, low, high in bounds)]
 
 
 def _narrow(rows: pl.LazyFrame, spec: TableSpec, selection: Selection) -> tuple[pl.LazyFrame, pl.Expr | None]:

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from urllib.parse import unquote
@@ -16,10 +17,13 @@ import msgspec
 
 from tiffin.errors import InvalidInputError, NotFoundError, StorageError
 from tiffin.files import remove_tree, sweep, translated
+from tiffin.schema.evolution import restored
 from tiffin.schema.table import TableSpec
 from tiffin.tables import checkpoint, datafiles
-from tiffin.tables.actions import Add
-from tiffin.tables.saving import Change, Note, publish
+from tiffin.tables.actions import Add, Input
+from tiffin.tables.constraining import bound
+from tiffin.tables.publishing import Change, Note, publish
+from tiffin.tables.stages import Staged
 from tiffin.tables.state import State, at_their_places
 from tiffin.tables.table import Commit, Options, Table
 
@@ -39,8 +43,8 @@ class Vacuumed(msgspec.Struct, frozen=True, kw_only=True):
     bytes_freed: int
     """Size of the data files removed."""
     held_version: int | None = None
-    """A version that someone was reading, or that a training set or feature service needs, so that it was kept and all
-    after it."""
+    """A version that someone was reading, or that a tag, stage, training set or feature service needs, so that it was
+    kept and all after it."""
     dry_run: bool = False
 
 
@@ -55,7 +59,7 @@ def after_commit(table: Table, commit: Commit) -> Commit:
     warnings = []
     versions = [commit.version]
     try:
-        if commit.operation in {"append", "upsert"} and (merged := compact(table, only_if_due=True)):
+        if commit.operation in {"append", "upsert", "refresh"} and (merged := compact(table, only_if_due=True)):
             versions.append(merged.version)
         due = [version for version in versions if version and version % table.options.checkpoint_every == 0]
         if due:
@@ -159,8 +163,8 @@ def vacuum(
 ) -> Vacuumed:
     """Remove old versions, and files that belong to no version.
 
-    A version that someone is reading, or that something else in the store needs, is kept, and so are all after it.
-    The newest version always stays.
+    A version that someone is reading, that a tag names or a stage stands on, or that something else in the store needs,
+    is kept, and so are all after it. The newest version always stays.
 
     Parameters
     ----------
@@ -181,6 +185,8 @@ def vacuum(
     ------
     InvalidInputError
         Fewer than one version is to be kept, or the time is negative or none.
+    CorruptData
+        What says which versions have tags or stages is damaged; nothing was removed.
     """
     if keep_versions is not None and (not isinstance(keep_versions, int) or keep_versions < 1):
         raise InvalidInputError(f"cannot keep {keep_versions!r} versions", hint="give a whole number: the newest stays")
@@ -214,7 +220,8 @@ def _retire(table: Table, before: int, *, wait: bool, dry_run: bool = False) -> 
         if not alone:
             return nothing
         oldest = table.log.oldest()
-        held = [*_held(table), *_needed(table, oldest)]
+        stages = table.stages.all()
+        held = [*_held(table), *_needed(table, oldest, stages)]
         first = max(min(before, *held), oldest) if held else max(before, oldest)
         first_state = table.log.at(first)
         needed = set(first_state.files)
@@ -224,6 +231,7 @@ def _retire(table: Table, before: int, *, wait: bool, dry_run: bool = False) -> 
             removed = {action.remove.path for action in entry.actions if action.remove}
             known |= added | removed
             needed |= added if version > first else set()
+        needed |= {add.path for stage in stages for add in stage.adds}
         unneeded = _unneeded(table, needed, known)
         if not dry_run:
             if first > oldest:
@@ -260,9 +268,10 @@ def _held(table: Table) -> list[int]:
     return held
 
 
-def _needed(table: Table, oldest: int) -> list[int]:
-    """List the versions that are there and that something else in the store needs."""
-    versions = table.options.needed(table.name, table.log.require().metadata.id)
+def _needed(table: Table, oldest: int, stages: Iterable[Staged]) -> list[int]:
+    """List the versions that are there and that a tag, a stage or something else in the store needs."""
+    needed = table.options.needed(table.name, table.log.require().metadata.id)
+    versions = [*needed, *(tag.version for tag in table.tags.all()), *(stage.base for stage in stages)]
     return [version for version in versions if version >= oldest]
 
 
@@ -315,7 +324,8 @@ def _remove_files(table: Table, unneeded: dict[str, int]) -> None:
     with translated(table.log.folder, doing="vacuum"):
         # Perhaps of an earlier vacuum that failed: no version may come back after its files have gone.
         table.fs.sync_folder(table.log.folder)
-    for folder in (table.log.folder, *_data_folders(table, table.folder)):
+        stages = [table.stages.folder] if table.fs.stat(table.stages.folder) else []
+    for folder in (table.log.folder, *stages, *_data_folders(table, table.folder)):
         sweep(table.fs, folder)
     for path in unneeded:
         with translated(table.folder / path, doing="remove"):
@@ -339,17 +349,24 @@ def drop(table: Table) -> None:
     remove_tree(table.fs, doomed)
 
 
-def restore(table: Table, version: int, note: Note) -> Commit:
+def restore(table: Table, version: int, note: Note, *, force: bool = False) -> Commit:
     """Make the newest version the same as an older one; history keeps both.
+
+    The constraints that the table declares by now stay, and the older rows must satisfy them; with `force`, those that
+    it declared then come back with them.
 
     Raises
     ------
+    ConstraintViolated
+        The older rows break a constraint.
     VersionNotFound
         There is no such version, or no more.
     CommitConflict
         Writers that do not know the table's lock never let this one through.
     """
-    table.log.at(version)  # tells a version that never was from one that was vacuumed
+    state = table.log.at(version)  # tells a version that never was from one that was vacuumed
+    source = Input(name=f"{table.name}@{version}", table=str(table.name), id=state.metadata.id, version=version)
+    note = replace(note, recognised=(source,))
     with table.leased(version), table.log.writing(), table.log.committing():
         while True:
             now, old = table.log.require(), table.log.at(version)
@@ -358,7 +375,9 @@ def restore(table: Table, version: int, note: Note) -> Commit:
             counts = [[add.known.num_records for add in files] for files in (adds, removes)]
             unknown = any(None in numbers for numbers in counts)
             added, removed = (0, None) if unknown else (sum(n or 0 for n in numbers) for numbers in counts)
-            change = Change(_still_online(old.spec, now.spec), adds, removes, added, removed)
+            spec = _still_online(restored(old.spec, now.spec), now.spec)
+            spec = spec if force else bound(table, old, spec, now)
+            change = Change(spec, adds, removes, added, removed)
             try:
                 return publish(table, now, change, "restore", note)
             except FileExistsError:

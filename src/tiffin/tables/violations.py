@@ -10,8 +10,9 @@ import msgspec
 import polars as pl
 
 from tiffin.errors import ConstraintViolated
-from tiffin.schema.constraint_texts import text
-from tiffin.schema.constraints import Constraint, Severity
+from tiffin.schema.constraints.kinds import Constraint, Severity
+from tiffin.schema.constraints.texts import text
+from tiffin.schema.dtypes import python_rows
 
 _EXAMPLES = 5
 _LONGEST = 60
@@ -67,7 +68,7 @@ class Tally:
     def count(self, broken: pl.DataFrame) -> None:
         """Count rows, of which only the columns are left that are to be shown."""
         self.rows += broken.height
-        self.examples += broken.head(_EXAMPLES - len(self.examples)).rows(named=True)
+        self.examples += python_rows(broken.head(_EXAMPLES - len(self.examples)))
 
     def add(self, other: Tally) -> None:
         """Count what another has counted of other rows."""

@@ -15,6 +15,7 @@ import polars as pl
 from tiffin.errors import InvalidInputError, SchemaMismatch
 from tiffin.features import Wanted
 from tiffin.schema import filters
+from tiffin.schema.evolution import column_of
 from tiffin.schema.table import TableSpec
 from tiffin.tables.state import State
 from tiffin.tables.table import Commit
@@ -87,6 +88,8 @@ class Explanation(msgspec.Struct, frozen=True, kw_only=True):
     """Features that were missing there, so that their default answered."""
     others: tuple[Row, ...] = ()
     """Rows of the entity that did not answer, newest first: the nearest few for each reason."""
+    stage: str = ""
+    """The stage that was asked, if it was one; `version` is the one that it stands on."""
 
     def to_dict(self) -> dict[str, Any]:
         """Give it as values that JSON has; times and durations in ISO 8601."""
@@ -95,7 +98,7 @@ class Explanation(msgspec.Struct, frozen=True, kw_only=True):
 
     def __str__(self) -> str:
         whose = f" of {_listed(self.entity)}" if self.entity else ""
-        lines = [f"{self.table}@{self.version}{whose} as of {self.at}: {_listed(self.values)}"]
+        lines = [f"{self.table}@{self.stage or self.version}{whose} as of {self.at}: {_listed(self.values)}"]
         lines.append(f"  from {self.row}" if self.row else "  no row matches")
         if self.defaults:
             lines.append(f"  missing there, so the default answers: {', '.join(self.defaults)}")
@@ -211,6 +214,7 @@ def explain(inquiry: Inquiry) -> Explanation:
         row=chosen,
         defaults=tuple(defaults),
         others=tuple(sorted(others, key=_sort_key, reverse=True)),
+        stage=newest.stage.name if newest.stage else "",
     )
 
 
@@ -287,7 +291,7 @@ def _reason(spec: TableSpec, inquiry: Inquiry) -> pl.Expr:
 def _row(provenance: Provenance, state: State, inquiry: Inquiry, record: Mapping[str, Any], reason: str) -> Row:
     spec = state.spec
     return Row(
-        values={name: record.get(name) for name in inquiry.wanted.features},
+        values={name: record.get(column_of(spec, name, inquiry.spec) or name) for name in inquiry.wanted.features},
         timestamp=record[spec.timestamp] if spec.timestamp else None,
         created=record[spec.created] if spec.created else None,
         commit=provenance.commit(state, record[_FILE], record[_ROW]),

@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-
-import polars as pl
 
 from tiffin.errors import InvalidInputError
 from tiffin.features import Wanted, answer_names
 from tiffin.frames import FeatureFrame, Ingested, Lock, Recipe, Source
 from tiffin.reading import Reader
 from tiffin.training import joining, points
+from tiffin.training.enriching import Progress, enrich, pairs
 from tiffin.training.points import Period, as_known
 from tiffin.training.sources import committed
 from tiffin.training.spine import Spine, check_moment, given, in_utc
 from tiffin.version import __version__
-
-Progress = Callable[[int, int], None]
-"""Called with how much is done, and of how much; the first is 0 at the start and the second at the end."""
 
 
 @dataclass(frozen=True)
@@ -96,7 +92,7 @@ def check_wanted(wanted: Sequence[Wanted], known_at: object) -> None:
         joining.check_joinable(one.table, spec)
         if known_at is not None and one.pinned and not spec.created:
             raise InvalidInputError(
-                f"{one.table.name}@{one.state.version} is pinned, and known_at chooses the version too",
+                f"{one.table.name}@{one.state.pin} is pinned, and known_at chooses the version too",
                 hint="leave out one of them, or declare which column says when a row was made (created='…', --created)",
             )
 
@@ -126,78 +122,14 @@ def make(request: Request, wanted: Sequence[Wanted], reader: Reader, progress: P
     origins = dict(spine.origins)
     for one in wanted:
         saved = one.state.spec.origins
-        origins |= {name: saved[feature] for feature, name in _pairs(one) if feature in saved}
+        origins |= {name: saved[feature] for feature, name in pairs(one) if feature in saved}
     recipe = _recipe(request, wanted, spine)
     lock = Lock({str(one.table.name): one.state.version for one in wanted}, recipe, frame)
     return FeatureFrame(frame, origins=origins, lock=lock)
 
 
-def enrich(
-    spine: Spine, wanted: Sequence[Wanted], ttl: timedelta | None, reader: Reader, progress: Progress | None = None
-) -> pl.DataFrame:
-    """Add to a spine the features that are wanted; defaults stand where one is missing.
-
-    Returns
-    -------
-    DataFrame, shape (rows of the spine, columns of the spine + features)
-    """
-    found: dict[str, pl.Series] = {}
-    steps = _Steps(wanted, progress)
-    for one in wanted:
-        spec = one.state.spec
-        joined = joining.join(
-            one.table,
-            one.state,
-            one.features,
-            spine.frame.select(spec.entity),
-            spine.times if spec.timestamp else None,
-            ttl=ttl,
-            known=spine.known,
-            reader=reader,
-            advance=steps.advance,
-        )
-        for feature, name in _pairs(one):
-            found[name] = _filled(joined[feature], spec.defaults.get(feature)).alias(name)
-        steps.next()
-    return spine.frame.with_columns([found[name] for name in answer_names(wanted)])
-
-
-def _pairs(one: Wanted) -> zip[tuple[str, str]]:
-    return zip(one.features, one.names, strict=True)
-
-
-def _filled(values: pl.Series, default: object) -> pl.Series:
-    return values if default is None else values.fill_null(pl.lit(default, values.dtype))
-
-
-class _Steps:
-    """Adds up the progress over the tables, each weighed by its rows."""
-
-    def __init__(self, wanted: Sequence[Wanted], progress: Progress | None) -> None:
-        self._weights = [one.state.rows or 1 for one in wanted]
-        self._progress = progress
-        self._finished = 0
-        self._told = -1
-        self._tell(0)
-
-    def advance(self, done: int, total: int) -> None:
-        """Take what the table at hand says of itself."""
-        self._tell(self._weights[self._finished] * done // max(total, 1))
-
-    def next(self) -> None:
-        """Go on to the next table."""
-        self._finished += 1
-        self._tell(0)
-
-    def _tell(self, within: int) -> None:
-        done = sum(self._weights[: self._finished]) + within
-        if self._progress is not None and done > self._told:
-            self._told = done
-            self._progress(done, sum(self._weights))
-
-
 def _recipe(request: Request, wanted: Sequence[Wanted], spine: Spine) -> Recipe:
-    held = {name: f"{one.table.name}@{one.state.version}:{feature}" for one in wanted for feature, name in _pairs(one)}
+    held = {name: f"{one.table.name}@{one.state.pin}:{feature}" for one in wanted for feature, name in pairs(one)}
     return Recipe(
         features={name: held[name] for name in answer_names(wanted)},
         sources={str(one.table.name): _source(one, spine) for one in wanted},
@@ -220,4 +152,5 @@ def _source(one: Wanted, spine: Spine) -> Source:
         version=one.state.version,
         committed=committed(one.state),
         oldest=one.table.log.oldest() if state is None else state.version,
+        stage=one.state.stage.name if one.state.stage else "",
     )

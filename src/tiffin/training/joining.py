@@ -16,6 +16,7 @@ import polars as pl
 from tiffin.errors import InvalidInputError, SchemaMismatch
 from tiffin.reading import Reader
 from tiffin.schema import dtypes
+from tiffin.schema.evolution import column_of
 from tiffin.schema.table import TableSpec
 from tiffin.tables.state import State
 from tiffin.tables.table import Table
@@ -100,7 +101,7 @@ def join(
         ahead = Ahead(table, pool)
         tables = [Rows(table, era, held) for era in eras]
         progress = _Progress(advance, sum(2 * rows.height for rows in tables))
-        asked = _Asked(names, spec.ttl if ttl is None else ttl, with_time)
+        asked = _Asked(names, spec, spec.ttl if ttl is None else ttl, with_time)
         parts = [_answer(ahead, rows, seekers, asked, progress.step) for rows in tables]
     progress.finish()
     schema = {name: spec.dtypes[name] for name in names} | ({TIME: _time_dtype(spec)} if with_time else {})
@@ -127,6 +128,8 @@ class _Asked:
     """What is asked of every era."""
 
     names: Sequence[str]
+    newest: TableSpec
+    """Knows what the columns were called before."""
     ttl: timedelta | None
     with_time: bool
 
@@ -174,14 +177,17 @@ def _answer(ahead: Ahead, rows: Rows, seekers: Seekers, asked: _Asked, step: Cal
     if versions is not None:
         places = versions.is_between(rows.versions.start, rows.versions.stop, closed="left").arg_true()
         seekers = seekers.gather(places)
-    wanted = pl.Schema({name: spec.stored[name] for name in asked.names if name in spec.dtypes})
+    # What each was called then.
+    then = {column: name for name in asked.names if (column := column_of(spec, name, asked.newest)) is not None}
+    wanted = pl.Schema({column: spec.stored[column] for column in then})
     parts = rows.feature_stretches(list(wanted)) if wanted else []
     soon = (parts[0], list(wanted)) if parts and seekers.count > _ROWS_FOR_A_STRETCH else None
     matches = match(ahead, rows, seekers, ttl=asked.ttl, then=soon, step=step)
     columns = {}
     if wanted:
         frame = fetch(ahead, parts, wanted, matches, height=seekers.count, step=step)
-        columns = dtypes.from_stored(frame, spec.dtypes).to_dict()
+        found = dtypes.from_stored(frame, spec.dtypes).to_dict()
+        columns = {then[column]: values for column, values in found.items()}
     if asked.with_time and spec.timestamp:
         columns[TIME] = fetch_times(matches, seekers.count)
     return _Part(places, columns)

@@ -93,7 +93,10 @@ class Provenance:
 
     def _aligned(self, state: State, path: str, spec: TableSpec) -> pl.DataFrame:
         rows = self.rows(state, path)
-        return rows if state.spec.dtypes == spec.dtypes else align(rows, spec, str(self._table.name))
+        if state.spec.dtypes == spec.dtypes:
+            return rows
+        renamed = {name: spec.aliases[name] for name in rows.columns if name in spec.aliases}
+        return align(rows.rename(renamed), spec, str(self._table.name))
 
     @cached_property
     def _entries(self) -> dict[int, Entry]:

@@ -2,9 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
-from tiffin.errors import CorruptData, NotReproducible, TableNotFound, VersionNotFound
+import msgspec
+
+from tiffin.errors import (
+    ConflictError,
+    CorruptData,
+    FeatureNotFound,
+    InvalidInputError,
+    NotReproducible,
+    TableNotFound,
+    VersionNotFound,
+)
+from tiffin.features import warn_of_majors_since
 from tiffin.frames import FeatureFrame, Ingested, Lock, Recipe
 from tiffin.reading import Reader
 from tiffin.tables.catalog import Catalog
@@ -13,8 +24,11 @@ from tiffin.training.frame import Request, make
 from tiffin.training.sets import TrainingSet, TrainingSets
 from tiffin.version import __version__
 
+Complete = Callable[[Recipe, FeatureFrame], FeatureFrame]
+"""Computes again what was computed on demand, from the stored features and what the recipe says of it."""
 
-def reproduce(sets: TrainingSets, name: str, catalog: Catalog, reader: Reader) -> FeatureFrame:
+
+def reproduce(sets: TrainingSets, name: str, catalog: Catalog, reader: Reader, complete: Complete) -> FeatureFrame:
     """Make a saved training frame again; see `FeatureStore.reproduce`.
 
     Parameters
@@ -27,6 +41,8 @@ def reproduce(sets: TrainingSets, name: str, catalog: Catalog, reader: Reader) -
         The tables.
     reader : Reader
         What they are read through.
+    complete : callable
+        Is called if something was computed on demand; raises an error of ours if it cannot be computed as it was.
 
     Returns
     -------
@@ -51,10 +67,17 @@ def reproduce(sets: TrainingSets, name: str, catalog: Catalog, reader: Reader) -
     if changed:
         raise _refusal(name, changed)
     try:
-        frame = make(_request(recipe, spine), sources.wanted(recipe, catalog), reader)
+        wanted = sources.wanted(recipe, catalog)
+        frame = make(_request(recipe, spine), wanted, reader)
     except (CorruptData, VersionNotFound, TableNotFound) as error:
         raise _refusal(name, sources.changes(recipe, catalog) or [error.message], error.hint) from error
+    if recipe.computed is not msgspec.UNSET:
+        try:
+            frame = complete(recipe, frame)
+        except (InvalidInputError, ConflictError, FeatureNotFound) as error:
+            raise _refusal(name, [error.message], error.hint) from error
     _check_equal(kept, frame.lock)
+    warn_of_majors_since(name, wanted)
     return frame
 
 
@@ -81,7 +104,8 @@ def _check_equal(kept: TrainingSet, again: Lock) -> None:
     in_spine = [name for name in differing if name in recipe.spine]
     if in_spine:
         raise _refusal(kept.name, [f"columns of the spine are not what was saved: {', '.join(in_spine)}"])
-    which = [f"{name} ({recipe.features[name]})" for name in differing if name in recipe.features]
+    held = {**recipe.features, **(recipe.computed.columns if recipe.computed is not msgspec.UNSET else {})}
+    which = [f"{name} ({held[name]})" for name in differing if name in held]
     by = "" if recipe.tiffin == __version__ else f"; it was made by Tiffin {recipe.tiffin}, and this is {__version__}"
     raise _refusal(kept.name, [f"the values of {', '.join(which) or 'the order of columns'} differ{by}"])
 

@@ -34,6 +34,7 @@ from tiffin.schema.names import TableName, check_part, check_text, is_part, pars
 from tiffin.schema.table import Column, Declaration
 from tiffin.tables import saving, upkeep
 from tiffin.tables.catalog import Catalog
+from tiffin.tables.publishing import Note
 from tiffin.tables.state import State
 from tiffin.tables.table import Options, Table
 from tiffin.training import sources
@@ -117,7 +118,7 @@ class TrainingSets:
             declared=Declaration(entity=(), partition_by=()),
             evolve=True,
             expected_version=None if replace else -1,
-            note=saving.Note(message, author),
+            note=Note(message, author),
         )
         if not self._is_swept:
             self._sweep()
@@ -351,7 +352,7 @@ def _check_belongs(frame: FeatureFrame, recipe: Recipe) -> None:
     """Refuse a lock that cannot be the frame's: one that came over a network may say anything."""
     asked = map(parse_reference, recipe.features.values())
     tables = {f"{reference.group}/{reference.name}" for reference in asked}
-    columns = [*recipe.spine, *recipe.features]
+    columns = [*recipe.spine, *recipe.columns]
     if not columns == frame.columns == [*frame.lock.column_hashes] or tables != {*recipe.sources}:
         raise InvalidInputError(
             "the frame and its lock do not belong together", hint="save the frame as get_historical_features gave it"

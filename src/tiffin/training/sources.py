@@ -44,6 +44,8 @@ def changes(recipe: Recipe, catalog: Catalog) -> list[str]:
 
 
 def _change(name: str, source: Source, there: Table) -> str:
+    if source.stage:
+        return f"stage {source.stage!r} of table {name} is no version: promote it, and ask for the table"
     latest = there.log.latest()
     if latest is None:
         return f"table {name} was dropped"

@@ -12,6 +12,7 @@ import pytest
 
 from tiffin import FeatureStore
 from tiffin.cli import catalogue, fields
+from tiffin.derived.proof import Disagreement, Proof
 from tiffin.errors import InvalidInputError
 
 
@@ -160,6 +161,18 @@ def test_a_type_that_is_none_is_wrong_input_and_no_damage(cli):
     told = cli("on-demand", "add", "user/twice", *words, status=1).stderr
     assert "'Flt' is no type" in told
     assert "damaged" not in told
+
+
+def test_on_demand_features_are_proved_on_the_rows_of_a_file(cli, store, monkeypatch):
+    store.declare("user/ratings", online=True)
+    words = ["--request", "clicked=Float64", "--output", "y=Float64", "--sql", "y=mean + clicked"]
+    cli("on-demand", "add", "user/clicks", "--input", "user/ratings:mean", *words)
+    told = cli("on-demand", "prove", "user/clicks", "spine.csv").stdout
+    assert "the same offline, online, alone and in any order, on 6 rows" in told
+    differs = Disagreement(how="online", feature="y", row={}, expected=1, found=2)
+    proof = Proof(name="user/clicks", rows=6, disagreements=(differs,))
+    monkeypatch.setattr(FeatureStore, "prove", lambda *given: proof)
+    assert "1, and 2 online" in cli("on-demand", "prove", "user/clicks", "spine.csv", status=1).stdout
 
 
 def test_what_changed_while_it_was_edited_is_not_written_over(cli, store, agreed, monkeypatch):

@@ -79,7 +79,8 @@ def furnish(example: str) -> None:
         store.derive("user/activity", what)
     if "--drop mean_range" in example:
         store.constrain("user/ratings", "mean between 0 and 10")
-    if "on-demand drop" in example:
+    if re.search("on-demand (drop|prove)", example):
+        store.declare("user/ratings", online=True)
         how = {"inputs": ["user/ratings:mean"], "outputs": {"x": pl.Float64}, "sql": {"x": "mean * 2"}}
         store.register(tiffin.on_demand("user/surprise", **how))
     if "keys revoke" in example:
@@ -88,7 +89,7 @@ def furnish(example: str) -> None:
         store.materialize("user/ratings")
 
 
-@pytest.mark.parametrize("example", [*examples_of_help(), *examples_of_page()])
+@pytest.mark.parametrize("example", dict.fromkeys([*examples_of_help(), *examples_of_page()]))
 def test_the_example_works(cli, monkeypatch, example):
     furnish(example)
     monkeypatch.setattr(course, "MADE_UP_MOVIES", 80)

@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import numpy as np
 import polars as pl
 import pytest
 import zstandard
@@ -421,6 +422,20 @@ def _use_in_child(client: tiffin.FeatureStoreClient, inherited: socket.socket, d
 async def _use_async(client: tiffin.FeatureStoreClient) -> Any:
     async with tiffin.AsyncFeatureStoreClient(client._transport.options.url) as twin:
         return await twin.tables()
+
+
+def test_numbers_that_are_none_are_sent_in_words(ask, server):
+    server.script = [problem(422, "invalid_input")]
+    given = [1.5, float("nan"), float("-inf"), None]
+    rows = {"k": [1, 2, 3, 4], "x": given}
+    for entities in (rows, {**rows, "x": np.array(given[:3], np.float32)}, [{"k": 1, "x": value} for value in given]):
+        with pytest.raises(errors.InvalidInputError):
+            ask("get_online_features", ["g/t:y"], entities)
+    words = [1.5, "NaN", "-Infinity", None]
+    columns, array, each = [json.loads(asked.body)["entity_rows"] for asked in server.asked]
+    assert columns == {**rows, "x": words}
+    assert array["x"] == words[:3]
+    assert each == [{"k": 1, "x": word} for word in words]
 
 
 def test_a_text_that_cannot_be_sent_is_refused(ask, server):

@@ -218,6 +218,14 @@ def test_a_service_keeps_what_is_exported_of_it(store, tmp_path):
     assert 'b_view[["y", "x"]]' in (tmp_path / "out" / "definitions.py").read_text()
 
 
+def test_a_service_asks_for_what_was_renamed_by_its_name_of_today(store, tmp_path):
+    save(store, "g/t", y=[1.5, 2.5])
+    store.create_service("ranker", ["g/t:x", "g/t:y"])
+    store.rename("g/t", "x", "z")
+    assert left_out(export_repository(store, tmp_path / "out")) == []
+    assert 't_view[["z", "y"]]' in (tmp_path / "out/definitions.py").read_text()
+
+
 def test_values_come_in_the_types_that_feast_has(store, tmp_path):
     naive = datetime(2024, 5, 1)
     rows = pl.DataFrame(

@@ -305,6 +305,16 @@ def check_event(event: dict) -> None:
             assert {"name", "type"} <= set(field)
 
 
+def test_an_input_that_is_no_address_is_told_as_it_was_written(store):
+    """Anybody who may save can name one; it must not keep the events from being told."""
+    store.save("user/ratings", ROWS, inputs=["http://[bad", "s3://user:secret@bucket/key"])
+    (event,) = store.openlineage("user/ratings")
+    assert [(one["namespace"], one["name"]) for one in event["inputs"]] == [
+        ("tiffin", "http://[bad"),
+        ("s3://bucket", "key"),
+    ]
+
+
 def test_events_are_openlineage(chain, tmp_path):
     (tmp_path / "more.csv").write_text("a")
     chain.save("user/ratings", ROWS, mode="append", inputs=[tmp_path / "more.csv", "s3://bucket/key/x"])

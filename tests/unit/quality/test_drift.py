@@ -18,10 +18,11 @@ from hypothesis import strategies as st
 
 import tiffin
 from tiffin.errors import FeatureNotFound, InvalidInputError, NotOnline, VersionNotFound
-from tiffin.quality import cells, comparing, measures
-from tiffin.quality.comparing import Data, compare
-from tiffin.quality.drift import ColumnDrift, Drift
-from tiffin.quality.thresholds import Thresholds
+from tiffin.quality.drift import cells, comparing, measures
+from tiffin.quality.drift.answer import ColumnDrift, Drift
+from tiffin.quality.drift.comparing import Data, compare
+from tiffin.quality.drift.thresholds import Thresholds
+from tiffin.schema.names import TableName
 from tiffin.wire import decode, encode
 
 FEW = settings(max_examples=25)
@@ -384,9 +385,62 @@ def test_what_cannot_be_compared(store, tmp_path):
         store.drift("t", 0, columns="x")
     with pytest.raises(InvalidInputError, match="no version"):
         store.drift("t", True)
+    with pytest.raises(InvalidInputError, match="no column is named"):
+        store.drift("t", 0, columns=[])
+    assert len(store.drift("t", 0, columns=["x", "x"]).columns) == 1
+    for wrong, told in (([("psi", 1)], "thresholds is"), ("psi", "thresholds is"), ({1: 1}, "no measure '1'")):
+        with pytest.raises(InvalidInputError, match=told):
+            store.drift("t", 0, thresholds=wrong)
     store.save("g/offline", [{"id": 1, "x": 1}], entity="id")
     with pytest.raises(NotOnline):
         store.drift("offline", 0, "online")
     store.save("g/series", [{"at": datetime(2024, 1, 1, tzinfo=UTC), "x": 1}], timestamp="at", online=True)
     with pytest.raises(InvalidInputError, match="no entity"):
         store.drift("series", 0, "online")
+
+
+def test_the_rows_of_a_stage_are_compared_with_the_online_index(store):
+    store.stage("g/t", store.read("t").to_polars().with_columns(pl.col("x") + 100), "trial")
+    found = store.drift("t", "trial", "online")
+    assert (found.drifted, found.baseline.name, found.baseline.version) == (True, "stage trial", None)
+    assert not store.drift("t", 2, "online").drifted
+
+
+def test_a_baseline_that_has_outlived_its_ttl_is_not_missing(tmp_path):
+    store = tiffin.FeatureStore(tmp_path)
+    now, then = (datetime.now(UTC) - timedelta(days=days) for days in (0, 30))
+    frame = pl.DataFrame({"id": range(50), "at": [then] * 50, "x": normal(50, 0.0, 1)})
+    store._catalog.table(TableName("g", "t")).log._clock = lambda: int((then.timestamp() + 60) * 1e9)
+    store.save("g/t", frame, entity="id", timestamp="at", ttl=timedelta(days=9), online=True)
+    store.push("g/t", frame.with_columns(at=pl.lit(now)))
+    assert store.drift("t", 0, "online").reasons == ()
+
+
+def test_a_renamed_column_is_found_in_what_was_served(store):
+    store.rename("g/t", "x", "score")
+    for called in ("x", "score"):
+        logged = pl.DataFrame({called: normal(60, 5.0, 9)})
+        for version in (0, 3):
+            assert [each.name for each in store.drift("t", version, logged).columns] == ["score"]
+            assert store.drift("t", version, logged, columns=["x"]).drifted
+    assert [each.name for each in store.drift("t", 0, "online").columns] == ["score", "c"]
+
+
+def test_long_texts_are_told_by_their_beginning():
+    found = both(pl.DataFrame({"c": ["a" * 1_000_000] * 50}), pl.DataFrame({"c": ["b" * 1_000_000] * 50}))
+    assert found.drifted
+    assert len(encode(found)) < 5_000
+
+
+def test_a_type_is_named_without_what_it_is_made_of():
+    kinds = pl.Enum([f"kind {number}" for number in range(5_000)])
+    found = both(pl.DataFrame({"c": pl.Series(["kind 1"], dtype=kinds)}), pl.DataFrame({"c": [1.5]}))
+    assert found.reasons == ("c: the type Enum became Float64",)
+
+
+def test_new_names_are_expected_only_where_names_were_rare_before():
+    never, always = pl.Series(["a", "b"] * 50), pl.Series([f"name {number}" for number in range(100)])
+    found = compared(never, pl.concat([pl.Series(["a"] * 60), always.head(40)]))
+    assert {one.name: one.drifted for one in found.measures}["new"]
+    found = compared(always, pl.Series([f"other {number}" for number in range(100)]))
+    assert not {one.name: one.drifted for one in found.measures}["new"]

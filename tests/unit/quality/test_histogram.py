@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tiffin.quality.histogram import MOST_BINS, choose, fence, histogram, label
+from tiffin.quality.profiles.histogram import MOST_BINS, choose, fence, histogram, label
 
 NUMBERS = st.floats(-1e200, 1e200).filter(lambda value: not 0 < abs(value) < 1e-100) | st.integers(-5, 5).map(float)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 import threading
@@ -15,7 +16,7 @@ import pytest
 
 import tiffin
 from tiffin.errors import CorruptData, StorageError
-from tiffin.quality import kept
+from tiffin.quality.profiles import kept
 from tiffin.store import profiles as module
 
 FRAME = pl.DataFrame(
@@ -232,3 +233,25 @@ def test_what_a_dead_writer_left_is_cleared_away(store):
     store.save("g/t", FRAME)
     store.profile("t")
     assert not list(folder.glob("*.tmp"))
+
+
+def test_a_copied_table_has_profiles_in_its_own_name(store, made):
+    store.profile("g/t")
+    shutil.copytree(store.path / "features" / "g" / "t", store.path / "features" / "g" / "copy")
+    assert store.profile("g/copy").table == "g/copy"
+    assert made == [("g/t", 0)]
+
+
+def test_no_link_is_followed_out_of_the_store(store, made, tmp_path):
+    store.profile("g/t")
+    (folder,) = (store.path / "metadata" / "profiles").iterdir()
+    outside = folder.rename(tmp_path / "outside")
+    folder.symlink_to(outside)
+    (kept_file,) = outside.glob("*.json")
+    kept_file.unlink()
+    assert store.profile("g/t").rows == store.profile("g/t").rows == 3
+    assert len(made) == 3
+    assert not list(outside.glob("*.json"))
+    store.drop("g/t")
+    assert outside.is_dir()
+    assert not folder.exists()

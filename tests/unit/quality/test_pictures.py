@@ -9,10 +9,10 @@ import polars as pl
 import pytest
 
 from tiffin.quality import pictures
-from tiffin.quality.comparing import Data, compare
-from tiffin.quality.panels import of_values
-from tiffin.quality.profiling import profile
-from tiffin.quality.thresholds import Thresholds
+from tiffin.quality.drift.comparing import Data, compare
+from tiffin.quality.drift.thresholds import Thresholds
+from tiffin.quality.panels import of_sides, of_values
+from tiffin.quality.profiles.profiling import profile
 
 SVG = "{http://www.w3.org/2000/svg}"
 
@@ -109,3 +109,9 @@ def test_whole_numbers_of_few_values_are_a_histogram_all_the_same():
     (column,) = looked(pl.DataFrame({"x": [1, 1, 2]})).columns
     assert [each.rows for each in column.common] == [2, 1]
     assert of_values(column, 3).is_histogram
+
+
+def test_values_far_out_count_for_the_shares_of_the_others():
+    frame = pl.DataFrame({"x": [*range(100), *range(100), 10**9]})
+    (column,) = drifted(frame, frame).columns
+    assert sum(of_sides(column).sides[0]) == pytest.approx(200 / 201)

@@ -16,9 +16,9 @@ from hypothesis import strategies as st
 
 import tiffin
 from tiffin.errors import FeatureNotFound
-from tiffin.quality import profiling
-from tiffin.quality.profile import ColumnProfile, Common, Lengths
-from tiffin.quality.profiling import profile
+from tiffin.quality.profiles import profiling
+from tiffin.quality.profiles.profile import ColumnProfile, Common, Lengths
+from tiffin.quality.profiles.profiling import profile
 from tiffin.wire import encode
 
 FEW = settings(max_examples=20)
@@ -217,3 +217,42 @@ def test_a_store_profiles_each_version_and_single_features(tmp_path):
     assert [each.name for each in store.profile("g/t:x").columns] == ["x"]
     with pytest.raises(FeatureNotFound, match="y"):
         store.profile("g/t:y")
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        pl.Series([2**62, 0]).cast(pl.Datetime("us")),
+        pl.Series([2**62, 0]).cast(pl.Datetime("us", "UTC")),
+        pl.Series([253402300799 * 10**6, 0]).cast(pl.Datetime("us", "UTC")).dt.convert_time_zone("Asia/Kolkata"),
+        pl.Series([2**31 - 1, 0], dtype=pl.Int32).cast(pl.Date),
+    ],
+    ids=lambda values: str(values.dtype),
+)
+def test_times_that_python_has_not_are_told_of_in_words(values):
+    found = column(values)
+    assert found.max == "a time outside the years 1 to 9999"
+    assert found.min == values[1]
+    assert sum(found.histogram.counts) == 2
+
+
+def test_long_texts_are_told_by_their_beginning():
+    found = column(pl.Series(["a" * 1_000_000, "b" * 200]))
+    assert (found.min, found.max) == ("a" * 199 + "…", "b" * 200)
+    assert [each.value for each in found.common] == [found.min, found.max]
+    assert (found.distinct, found.lengths.max) == (2, 1_000_000)
+
+
+def test_there_are_no_more_distinct_values_than_values(monkeypatch):
+    monkeypatch.setattr(profiling, "EXACT_ROWS", 10)
+    assert all(column(pl.Series(range(rows))).distinct <= rows for rows in range(2_000, 3_000, 50))
+
+
+def test_a_profile_of_a_stage_says_so(tmp_path):
+    store = tiffin.FeatureStore(tmp_path)
+    store.save("g/t", [{"id": 1, "x": 1.0}], entity="id")
+    store.stage("g/t", [{"id": 1, "x": 3.0}], "try")
+    for _ in range(2):
+        found = store.profile("t@try")
+        assert (found.stage, found.version, found.name) == ("try", 0, "g/t stage try on version 0")
+    assert store.profile("t").name == "g/t version 0"

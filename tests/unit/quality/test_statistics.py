@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tiffin.quality.statistics import auc, errors_avoided, group_means, label_of, spearman, tell
+from tiffin.quality.leakage.statistics import auc, errors_avoided, group_means, label_of, spearman, tell
 
 FEW = st.integers(-3, 3)
 NUMBERS = st.one_of(FEW, st.floats(-1e6, 1e6, allow_subnormal=False))

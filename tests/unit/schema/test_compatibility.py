@@ -44,6 +44,9 @@ def spec(**dtypes) -> TableSpec:
         (pl.Decimal(10, 2), pl.Decimal(12, 3), None),
         (pl.List(pl.Int64()), pl.List(pl.Int64()), pl.List(pl.Int64())),
         (pl.List(pl.Int64()), pl.List(pl.String()), None),
+        (pl.List(pl.Int64()), pl.Int64(), None),
+        (pl.List(pl.Int32()), pl.List(pl.Null()), pl.List(pl.Int32())),
+        (pl.List(pl.List(pl.Int32())), pl.List(pl.List(pl.Int64())), pl.List(pl.List(pl.Int64()))),
     ],
 )
 def test_the_type_that_holds_both(old, new, common):

@@ -30,6 +30,8 @@ def test_a_plain_part_is_taken_as_it_is(text):
         ("user/ratings:mean", Reference("user", "ratings", None, "mean")),
         ("user/ratings@3", Reference("user", "ratings", 3)),
         ("ratings@0:a:b", Reference(None, "ratings", 0, "a:b")),
+        ("user/ratings@prod", Reference("user", "ratings", "prod")),
+        ("ratings@v1-2:mean", Reference(None, "ratings", "v1-2", "mean")),
     ],
 )
 def test_a_reference_means_what_it_says(text, meaning):
@@ -47,7 +49,13 @@ def test_a_reference_means_what_it_says(text, meaning):
         "a/b/c",
         "a/b:",
         "a/b@",
-        "a/b@x",
+        "a/b@x y",
+        "a/b@x@y",
+        "a/b@x/y",
+        "a/b@-x",
+        "a/b@../x",
+        "a/b@nul",
+        "a/b@1234567890123456789",
         "a/b@-1",
         "a/b@1.5",
         "a/b@²",

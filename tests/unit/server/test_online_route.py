@@ -218,6 +218,22 @@ def test_a_key_reads_only_the_tables_of_its_groups(tmp_path):
                 client.post("/online", json=closed, headers=admin)
 
 
+def test_what_is_computed_is_of_its_own_group_too(tmp_path):
+    store = tiffin.FeatureStore(tmp_path, disk_cache_bytes=0)
+    store.save("item/price", [{"id": 7, "price": 2.0}], entity="id", online=True)
+    formula = {"inputs": ["item/price:price"], "outputs": {"y": pl.Float64}, "sql": {"y": "price * 3"}}
+    for name in ("item/open", "secret/closed"):
+        store.register(tiffin.on_demand(name, **formula))
+    store.create_service("closed", ["secret/closed:y"])
+    reader = {"authorization": f"Bearer {keys_of(store.path).create('reader', ['read'], groups=['item'])[1]}"}
+    with AppClient(create_app(store, ServerOptions())) as client:
+        found = [
+            client.post("/online", json={"features": features, "entity_rows": [{"id": 7}]}, headers=reader).status_code
+            for features in (["item/open"], ["secret/closed"], ["item/price:price", "secret/closed:y"], "closed")
+        ]
+    assert found == [200, 403, 403, 403]
+
+
 # Features that are computed
 
 
@@ -264,6 +280,17 @@ def test_columns_services_words_and_no_entities_for_what_is_computed(client, com
         assert (status, "'since'" in problem["detail"]) == (422, True)
     uneven = {"features": features, "entity_rows": {"user_id": [7, 8], "stars": [1], "since": [SINCE]}}
     assert "lengths" in refusal(client, uneven)[1]["detail"]
+
+
+def test_keys_that_json_has_no_form_for_beside_what_is_computed(client, store):
+    store.save("user/daily", [{"day": date(2024, 1, 1), "mean": 1.0}], entity="day", online=True)
+    doubled = tiffin.on_demand(
+        "user/doubled", inputs=["user/daily:mean"], outputs={"two": pl.Float64}, sql={"two": "2 * mean"}
+    )
+    store.register(doubled)
+    assert ask(client, ["user/doubled"], [{"day": "2024-01-01"}])["rows"] == [{"day": "2024-01-01", "two": 2.0}]
+    store.unregister("user/doubled")
+    store.drop("user/daily")
 
 
 def test_feast_is_answered_what_is_computed(client, computed):

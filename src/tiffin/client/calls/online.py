@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
@@ -10,7 +11,7 @@ import msgspec
 
 from tiffin.agreement import Verification
 from tiffin.client.answer import OnlineAnswer, Reply
-from tiffin.client.call import Call, Steps, as_type, post, table_path, unpinned
+from tiffin.client.call import Call, Steps, as_type, post, table_path, to_json, unpinned
 from tiffin.client.calls.services import service
 from tiffin.client.calls.training import wanted
 from tiffin.errors import NotFoundError
@@ -118,8 +119,28 @@ def _one_by_one(calls: Sequence[Call[OnlineAnswer]]) -> Steps[OnlineAnswer]:
 
 
 def _request(asked: str | list[str], rows: Any, about: Mapping[str, Any]) -> Call[OnlineAnswer]:
-    question = {"features": asked, "entity_rows": rows, **about}
+    question = {"features": asked, "entity_rows": _written(rows), **about}
     return post("/online?nan=text", _answer, question, is_repeatable=True)
+
+
+def _written(rows: Any) -> msgspec.Raw:
+    """Write entities as JSON, with words for floats that it has no number for."""
+    written = to_json(rows)
+    # It has null for those, as for what is missing.
+    return msgspec.Raw(to_json(_in_words(rows)) if b"null" in written else written)
+
+
+def _in_words(value: Any) -> Any:
+    match value:
+        case float() if not math.isfinite(value):
+            return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
+        case Mapping():
+            return {name: _in_words(inner) for name, inner in value.items()}
+        case list() | tuple():
+            return list(map(_in_words, value))
+    # Of Polars, of NumPy.
+    listed = getattr(value, "to_list", None) or getattr(value, "tolist", None)
+    return value if listed is None else _in_words(listed())
 
 
 def _answer(body: bytes) -> OnlineAnswer:

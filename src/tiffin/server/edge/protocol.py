@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from uvicorn.protocols.http.flow_control import FlowControl
 
-from tiffin.errors import TiffinError, TooMany, TooSlow
+from tiffin.errors import TiffinError, TooSlow
 from tiffin.server.edge.at_once import AtOnceProtocol
 from tiffin.server.problems import answer_of
 from tiffin.server.status import HeadTooLarge, Malformed, headers_of
@@ -142,7 +142,9 @@ class GuardedProtocol(AtOnceProtocol):
         self._read_by = _NEVER
         self._is_new = False
         if len(self.pipeline) == MOST_AHEAD:
-            self._refuse(TooMany("too many requests came before one was answered", hint="wait for answers"))
+            # To say why would be to answer another request.
+            self._is_refused = True
+            self._cut_off()
             return
         if self._head_bytes > self._limits.header_bytes and self._size_of_head() > self._limits.header_bytes:
             self._refuse(self._head_too_large())

@@ -160,7 +160,10 @@ async def _prepared(store: FeatureStore, caller: Caller, question: Question) -> 
     caller.require("read")
     caller.require("read", await _in_thread(store.tables_of, question.features))
     recall = partial(store.recall, full_feature_names=question.full_feature_names)
-    return await _in_thread(recall, question.features)
+    plan = await _in_thread(recall, question.features)
+    if isinstance(plan, OnDemandPlan):
+        caller.require("read", plan.computed)
+    return plan
 
 
 def _glance(store: FeatureStore, plan: OnlinePlan, question: Question, count: int) -> OnlineAnswer | None:

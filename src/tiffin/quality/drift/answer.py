@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import msgspec
 
-from tiffin.quality.histogram import Histogram
-from tiffin.quality.profile import Common
-from tiffin.quality.thresholds import MeasureName
+from tiffin.quality.drift.thresholds import MeasureName
+from tiffin.quality.profiles.histogram import Histogram
+from tiffin.quality.profiles.profile import Common
 
 
 class Measure(msgspec.Struct, frozen=True, kw_only=True):

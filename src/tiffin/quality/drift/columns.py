@@ -9,11 +9,11 @@ from typing import Any, Literal
 import msgspec
 import polars as pl
 
-from tiffin.quality import cells, measures
-from tiffin.quality import histogram as histograms
-from tiffin.quality.drift import Category, ColumnDrift, ColumnSide, Measure
-from tiffin.quality.profile import Common
-from tiffin.quality.thresholds import MEANINGS, MeasureName, Thresholds
+from tiffin.quality.drift import cells, measures
+from tiffin.quality.drift.answer import Category, ColumnDrift, ColumnSide, Measure
+from tiffin.quality.drift.thresholds import MEANINGS, MeasureName, Thresholds
+from tiffin.quality.profiles import histogram as histograms
+from tiffin.quality.profiles.profile import Common, shortened
 
 _MOST_SHOWN = 10
 _MOST_NAMED = 3
@@ -98,7 +98,9 @@ class Comparison:
         if kinds[0] != kinds[1]:
             # A column that is null throughout has no type to speak of.
             if pl.Null not in {self.baseline.dtype, self.current.dtype}:
-                reasons.append(f"{self.name}: the type {self.baseline.dtype} became {self.current.dtype}")
+                # Without what it is made of: an Enum may have thousands of categories.
+                types = [looked.dtype.base_type() for looked in (self.baseline, self.current)]
+                reasons.append(f"{self.name}: the type {types[0]} became {types[1]}")
         elif kinds[0] != "nothing" and len(self.baseline.values) and len(self.current.values):
             found = self._categories(found) if kinds[0] == "category" else self._numbers(found)
         found = {"baseline": self.baseline.side, "current": self.current.side} | found
@@ -143,7 +145,8 @@ class Comparison:
             "baseline": _only(self.baseline, gone),
             "current": _only(self.current, new),
             "categories": tuple(
-                Category(value=value, baseline=before, current=now) for value, before, now in shown.iter_rows()
+                Category(value=shortened(value), baseline=before, current=now)
+                for value, before, now in shown.iter_rows()
             ),
         }
 
@@ -178,7 +181,7 @@ class Comparison:
 
 
 def _only(looked: Looked, rows: pl.DataFrame) -> ColumnSide:
-    common = tuple(Common(value, count) for value, count in rows.head(_MOST_SHOWN).iter_rows())
+    common = tuple(Common(shortened(value), count) for value, count in rows.head(_MOST_SHOWN).iter_rows())
     return msgspec.structs.replace(looked.side, common=common)
 
 

@@ -6,7 +6,10 @@ from typing import Any
 
 import msgspec
 
-from tiffin.quality.histogram import Histogram
+from tiffin.quality.profiles.histogram import Histogram
+
+LONGEST_TEXT = 200
+"""Characters of a text that are told; of a longer one, the beginning."""
 
 
 class Common(msgspec.Struct, frozen=True):
@@ -43,6 +46,7 @@ class ColumnProfile(msgspec.Struct, frozen=True, kw_only=True):
     sampled: int | None = None
     """Rows that were drawn by chance, the same ones each time; None if all were looked at."""
     min: Any = None
+    """Of times that Python has not, outside the years 1 to 9999, a text that says so. Of long texts the beginning."""
     max: Any = None
     mean: float | None = None
     """Of a bool: the share that is true. Of a text: of its characters."""
@@ -62,5 +66,19 @@ class Profile(msgspec.Struct, frozen=True, kw_only=True):
 
     table: str
     version: int
+    """Of a stage the version that it stands on."""
     rows: int
     columns: tuple[ColumnProfile, ...]
+    stage: str = ""
+    """The stage that it is of, if it is one."""
+
+    @property
+    def name(self) -> str:
+        """What it is of, for people."""
+        on = f"stage {self.stage} on " if self.stage else ""
+        return f"{self.table} {on}version {self.version}"
+
+
+def shortened(text: str) -> str:
+    """Return a text, or the beginning of a long one."""
+    return text if len(text) <= LONGEST_TEXT else text[: LONGEST_TEXT - 1] + "…"

@@ -11,8 +11,8 @@ from collections.abc import Collection, Iterable, Mapping
 import polars as pl
 
 from tiffin.errors import TiffinError
-from tiffin.schema.constraints import Constraint, Fresh, NotNull, RowChange, Rows, Sql, Unique
-from tiffin.schema.row_constraints import check_sql
+from tiffin.schema.constraints.kinds import Constraint, Fresh, NotNull, RowChange, Rows, Sql, Unique
+from tiffin.schema.constraints.rows import check_sql
 
 CHECK = "delta.constraints."
 """Begins the keys of CHECK constraints in the configuration."""

@@ -12,7 +12,7 @@ from typing import Any, get_args
 import msgspec
 
 from tiffin.errors import InvalidInputError
-from tiffin.schema.constraints import (
+from tiffin.schema.constraints.kinds import (
     Constraint,
     Fresh,
     Length,

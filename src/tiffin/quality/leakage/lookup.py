@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from types import MappingProxyType
@@ -11,10 +11,10 @@ from typing import Any
 import polars as pl
 
 from tiffin.features import Wanted
-from tiffin.quality.report import LeakageFinding, Severity
+from tiffin.quality.leakage.report import LeakageFinding, Severity
 from tiffin.reading import Reader
 from tiffin.schema.compatibility import common_dtype
-from tiffin.schema.dtypes import python_values
+from tiffin.schema.dtypes import python_rows
 from tiffin.schema.evolution import column_of
 from tiffin.tables.state import State
 from tiffin.training import joining
@@ -120,15 +120,9 @@ class Lookup:
             rows=rows,
             what=what,
             advice=advice,
-            examples=tuple(_rows(examples.head(_EXAMPLES))),
+            examples=tuple(python_rows(examples.head(_EXAMPLES))),
             **fields,
         )
-
-
-def _rows(frame: pl.DataFrame) -> Iterator[dict[str, Any]]:
-    """Give rows as values of Python, whose calendar is shorter than that of Polars."""
-    for row in zip(*map(python_values, frame), strict=True):
-        yield dict(zip(frame.columns, row, strict=True))
 
 
 def look_up(labelled: Labelled, one: Wanted) -> Lookup:

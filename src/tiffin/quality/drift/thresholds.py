@@ -52,9 +52,11 @@ class Thresholds:
     """
 
     def __init__(self, given: Given, columns: Collection[str]) -> None:
+        if not isinstance(given, Mapping):
+            raise InvalidInputError(f"thresholds is {given!r}", hint="give a mapping: {'psi': 0.1, 'mean.ks': None}")
         self._given = dict(given)
         for key, value in self._given.items():
-            column, _, measure = key.rpartition(".")
+            column, _, measure = str(key).rpartition(".")
             if measure not in DEFAULTS:
                 raise InvalidInputError(
                     f"there is no measure {measure!r} to set a threshold of",

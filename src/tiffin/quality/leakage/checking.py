@@ -13,10 +13,10 @@ import polars as pl
 
 from tiffin.errors import InvalidInputError, did_you_mean
 from tiffin.features import Wanted
-from tiffin.quality.lookup import Labelled, Lookup, look_up
-from tiffin.quality.report import LeakageFinding, LeakageReport
-from tiffin.quality.statistics import Statistic, is_group, label_of, tell
-from tiffin.quality.times import check_times
+from tiffin.quality.leakage.lookup import Labelled, Lookup, look_up
+from tiffin.quality.leakage.report import LeakageFinding, LeakageReport
+from tiffin.quality.leakage.statistics import Statistic, is_group, label_of, tell
+from tiffin.quality.leakage.times import check_times
 
 _FOLDS = 5
 _NAMES: dict[Statistic, str] = {

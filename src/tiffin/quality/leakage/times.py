@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 import polars as pl
 
-from tiffin.quality.lookup import Lookup, at_version, moment, newest
-from tiffin.quality.report import MOST_NAMED, LeakageFinding
+from tiffin.quality.leakage.lookup import Lookup, at_version, moment, newest
+from tiffin.quality.leakage.report import MOST_NAMED, LeakageFinding
 from tiffin.schema.compatibility import common_dtype
 from tiffin.schema.table import TableSpec
 

@@ -6,6 +6,7 @@ about its rows taken together.
 
 from __future__ import annotations
 
+import hashlib
 import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -212,7 +213,9 @@ def named(constraint: Constraint) -> Constraint:
     if constraint.name:
         return constraint
     if isinstance(constraint, Sql):
-        name = re.sub(r"\W+", "_", constraint.sql).strip("_").lower()[:60] or "sql"
+        # The words alone are the same in `a < b` and `a > b`, and one would take the other's place.
+        words = re.sub(r"\W+", "_", constraint.sql).strip("_").lower()[:50] or "sql"
+        name = f"{words}_{hashlib.sha256(constraint.sql.encode(errors='replace')).hexdigest()[:4]}"
     else:
         name = "_".join([*columns_of(constraint), _kind_word(constraint)])[:_LONGEST_NAME]
     return msgspec.structs.replace(constraint, name=name)
@@ -274,8 +277,9 @@ def _renamed(constraint: Constraint, names: Mapping[str, str], table: str) -> Co
             if re.search(rf"(?<!\w){re.escape(name)}(?!\w)", constraint.sql, re.IGNORECASE):
                 raise InvalidInputError(
                     f"constraint {constraint.name!r} of table {table} may mean column {name!r}: {constraint.sql}",
-                    hint=f"take it away, rename, and declare it anew: store.unconstrain({table!r}, …), "
-                    f"tiffin constrain {table} --drop …",
+                    hint="SQL does not follow a column that is renamed: declare it under the new name; one that stands "
+                    f"in the way has to be taken away first (store.unconstrain({table!r}, {constraint.name!r}), "
+                    f"tiffin constrain {table} --drop {constraint.name!r})",
                 )
         return constraint
     if isinstance(constraint, Unique):

@@ -20,8 +20,8 @@ import msgspec
 import polars as pl
 
 from tiffin.errors import StorageError
-from tiffin.files import FileSystem, make_folders, remove_tree, sweep, translated, write_unsynced
-from tiffin.quality.profile import ColumnProfile, Common, Profile
+from tiffin.files import FileSystem, contained, make_folders, remove_tree, sweep, translated, write_unsynced
+from tiffin.quality.profiles.profile import ColumnProfile, Common, Profile
 from tiffin.tables.state import State
 
 FORMAT = 1
@@ -72,8 +72,8 @@ class KeptProfiles:
 
     def get(self, state: State) -> Profile | None:
         """Return the profile of a version, if it is kept and as it was written."""
-        path = self._path(state)
         try:
+            path = self._path(state)
             with translated(path, doing="read"):
                 data = self._fs.read(path)
             kept = msgspec.json.decode(data, type=_Kept)
@@ -127,13 +127,13 @@ class KeptProfiles:
 
     def forget(self, table_id: str) -> None:
         """Remove the profiles of a table."""
-        remove_tree(self._fs, self._folder_of(table_id))
+        remove_tree(self._fs, self._folder / _name_of(table_id))
 
     def sweep(self, table_ids: Collection[str]) -> None:
         """Remove the profiles of all but these tables: of those that were dropped where this folder was not known."""
         with translated(self._folder, doing="list"):
             names = self._fs.names(self._folder) if self._fs.stat(self._folder) else []
-        for name in set(names) - {self._folder_of(table_id).name for table_id in table_ids}:
+        for name in set(names).difference(map(_name_of, table_ids)):
             remove_tree(self._fs, self._folder / name)
 
     @contextlib.contextmanager
@@ -151,12 +151,16 @@ class KeptProfiles:
         write_unsynced(self._fs, path, msgspec.json.encode(kept))
 
     def _folder_of(self, table_id: str) -> Path:
-        # Another writer may have put anything into its table's id.
-        return self._folder / _digest(table_id.encode())
+        return contained(self._folder, _name_of(table_id))
 
     def _path(self, state: State) -> Path:
         mark = _digest(msgspec.json.encode(state.mark))
         return self._folder_of(state.metadata.id) / f"{state.version:0{_DIGITS}}-{mark}.json"
+
+
+def _name_of(table_id: str) -> str:
+    # Another writer may have put anything into its table's id.
+    return _digest(table_id.encode())
 
 
 def _digest(data: bytes | msgspec.Raw) -> str:

@@ -8,10 +8,10 @@ from functools import cached_property
 
 import polars as pl
 
-from tiffin.quality.columns import Comparison, Looked, measure
-from tiffin.quality.drift import ColumnDrift, ColumnSide, Drift, Measure, Side
-from tiffin.quality.profiling import drawn
-from tiffin.quality.thresholds import Thresholds
+from tiffin.quality.drift.answer import ColumnDrift, ColumnSide, Drift, Measure, Side
+from tiffin.quality.drift.columns import Comparison, Looked, measure
+from tiffin.quality.drift.thresholds import Thresholds
+from tiffin.quality.profiles.profiling import drawn
 
 MOST_ROWS = 500_000
 """Rows of a side that are looked at; of more, so many are drawn by chance. Two samples of this size differ by less than

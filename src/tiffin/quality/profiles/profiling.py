@@ -9,15 +9,15 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from datetime import date, time, timedelta
 from decimal import Decimal
 from functools import cache
 from typing import Any
 
 import polars as pl
 
-from tiffin.quality import histogram as histograms
-from tiffin.quality.profile import ColumnProfile, Common, Lengths, Profile
+from tiffin.quality.profiles import histogram as histograms
+from tiffin.quality.profiles.profile import ColumnProfile, Common, Lengths, Profile, shortened
+from tiffin.schema.dtypes import python_values
 
 QUANTILES = (0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99)
 EXACT_ROWS = 100_000
@@ -81,7 +81,8 @@ def _column(values: pl.Series, places: pl.Series | None) -> ColumnProfile:
         return ColumnProfile(**about, **_bools(_count(present), len(present)))
     about |= {"is_exact": places is None, "sampled": None if places is None else len(places)}
     if not dtype.is_nested() and dtype not in {pl.Binary, pl.Null}:
-        about |= {"distinct": present.n_unique() if places is None else present.approx_n_unique()}
+        estimate: Any = present.n_unique() if places is None else present.approx_n_unique()
+        about |= {"distinct": min(estimate, len(present))}
     if dtype.is_numeric():
         about |= _numbers(present, some, share)
     elif isinstance(dtype, pl.String | pl.Categorical | pl.Enum):
@@ -120,9 +121,9 @@ def _times(present: pl.Series, some: pl.Series, share: float) -> dict[str, Any]:
     seconds = histograms.numbers_of(ordered)
     places = {str(at): int(at * (len(ordered) - 1)) for at in QUANTILES}
     return {
-        "min": _plain(present.min()),
-        "max": _plain(present.max()),
-        "quantiles": {at: _plain(ordered[place]) for at, place in places.items()} if len(ordered) else {},
+        "min": _at(present, present.arg_min()),
+        "max": _at(present, present.arg_max()),
+        "quantiles": {at: _at(ordered, place) for at, place in places.items()} if len(ordered) else {},
         "histogram": None if seconds is None else _histogram(seconds, share),
     }
 
@@ -131,8 +132,8 @@ def _texts(present: pl.Series, some: pl.Series, share: float) -> dict[str, Any]:
     lengths = _lengths(present.cast(pl.String).str.len_chars())
     return {
         # An enum has an order of its own.
-        "min": present.min(),
-        "max": present.max(),
+        "min": _plain(present.min()),
+        "max": _plain(present.max()),
         "mean": None if lengths is None else lengths.mean,
         "lengths": lengths,
         "common": _common(some.cast(pl.String), share),
@@ -184,8 +185,13 @@ def _between(ordered: pl.Series, at: float) -> float:
     return float(ordered[low] * (1 - weight) + ordered[min(low + 1, len(ordered) - 1)] * weight)
 
 
+def _at(values: pl.Series, place: int | None) -> Any:
+    """Return one of some times; None without a place."""
+    return None if place is None else python_values(values[place : place + 1])[0]
+
+
 def _plain(value: Any) -> Any:
-    """Return a value as it is; a time that Python has not as text, a number that JSON has not as a decimal."""
+    """Return a value as it is; a long text shortened, a number that JSON has not as a decimal."""
     if isinstance(value, int) and value not in _JSON_INTEGERS:
         return Decimal(value)
-    return value if isinstance(value, int | float | str | Decimal | date | time | timedelta | None) else str(value)
+    return shortened(value) if isinstance(value, str) else value

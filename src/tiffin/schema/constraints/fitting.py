@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 import polars as pl
 
 from tiffin.errors import FeatureNotFound, InvalidInputError, SchemaMismatch, did_you_mean
-from tiffin.schema.constraints import Constraint, Fresh, RowChange, Rows, Sql, Unique, check_shape
-from tiffin.schema.row_constraints import breaks, columns
+from tiffin.schema.constraints.kinds import Constraint, Fresh, RowChange, Rows, Sql, Unique, check_shape
+from tiffin.schema.constraints.rows import breaks, columns
 
 
 def check_constraints(

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from decimal import Decimal, InvalidOperation
+from functools import lru_cache
 from typing import Any
 
 import polars as pl
 
 from tiffin.errors import FeatureNotFound, InvalidInputError, did_you_mean
 from tiffin.schema import dtypes as types
-from tiffin.schema.constraints import Length, NotNull, Pattern, Range, RowConstraint, Sql, Value, Values
+from tiffin.schema.constraints.kinds import Length, NotNull, Pattern, Range, RowConstraint, Sql, Value, Values
 from tiffin.schema.filters import literal
 from tiffin.schema.row_sql import compile_sql
 
@@ -19,6 +20,8 @@ _FEW = 8
 """As many values are compared with one by one."""
 _LARGEST = 2**127 - 1
 """Whole number that Polars has a type for."""
+_MOST_DIGITS = 38
+"""Of a decimal, before and behind its point."""
 _MOST_TO_ALL = 2**63
 """Below it every engine has a type for a whole number."""
 
@@ -111,15 +114,22 @@ def _text(constraint: Pattern | Length, dtypes: Dtypes) -> pl.Expr:
     return _as_text(pl.col(constraint.column), dtype)
 
 
+@lru_cache(maxsize=1024)
 def _checked(pattern: str) -> str:
     try:
         pl.Series([""]).str.contains(pattern)
     except pl.exceptions.PolarsError as error:
         raise InvalidInputError(
-            f"{pattern!r} is no pattern: {str(error).splitlines()[-1]}",
+            f"{pattern!r} is no pattern: {_reason(error)}",
             hint="write a regular expression without look-around and back-references",
         ) from error
     return pattern
+
+
+def _reason(error: Exception) -> str:
+    lines = str(error).splitlines()
+    told = next((line for line in lines if line.startswith("error: ")), lines[0])
+    return told.removeprefix("regex ").removeprefix("error: ")
 
 
 def _value(value: Value, dtype: pl.DataType, constraint: Range | Values) -> Any:
@@ -164,9 +174,14 @@ def _allowed(constraint: Values, dtype: pl.DataType) -> pl.Series:
 
 def _decimal(value: Value, wrong: InvalidInputError) -> Decimal:
     try:
-        return Decimal(str(value))
+        number = Decimal(str(value))
     except InvalidOperation as error:
         raise wrong from error
+    exponent = number.as_tuple().exponent
+    # One that is no number has letters there.
+    if not isinstance(exponent, int) or max(number.adjusted() + 1, 0) + max(-exponent, 0) > _MOST_DIGITS:
+        raise wrong
+    return number
 
 
 def check_sql(constraint: RowConstraint, dtypes: Dtypes) -> str | None:

@@ -1,0 +1,1 @@
+"""Drift: whether what is there now is still like what was."""

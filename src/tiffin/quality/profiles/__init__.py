@@ -1,0 +1,1 @@
+"""Profiles: what the values of a version look like, column by column."""
