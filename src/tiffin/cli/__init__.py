@@ -3,17 +3,12 @@
 ::
 
     app          the program: global options, all commands
-    tables, rows, versions, training, training_sets, services, serving, online, serve, keys, feast, upkeep, movies
-                 the commands, by what they are about
+    commands     by what they are about
     run          one run of a command: its store, its answer, how it ends
-    options      options and arguments that several commands have
-    asked        which features are asked for, and the keys of their tables
-    conditions   `--where "year >= 1990"`; assignments `--entity user_id=7`
-    formats      which file format; intake and spines read files, export writes them, delivery says where rows go
-    views, training_views, online_views, grid, words
-                 answers for people
-    movie_tables, tmdb, demo
-                 what `tiffin tmdb` and `tiffin demo` do
+    arguments    what is written on the command line: options, `--where "year >= 1990"`, `--entity user_id=7`, fields
+    files        frames and pictures in and out, and where the rows of an answer go
+    views        answers as people read them
+    demo         what `tiffin tmdb` and `tiffin demo` do
 
 Only what `--help` needs is imported at the top of the modules with commands; the rest is imported by the command that
 needs it.

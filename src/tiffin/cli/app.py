@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from tiffin.cli import (
+from tiffin.cli.commands import (
     bench,
     catalogue,
     constraining,

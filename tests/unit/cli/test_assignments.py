@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tiffin.cli.assignments import parse_assignment, parse_row, typed
+from tiffin.cli.arguments.assignments import parse_assignment, parse_row, typed
 from tiffin.errors import InvalidInputError
 
 

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from tiffin import FeatureStore
-from tiffin.cli import measuring
+from tiffin.cli.views import measuring
 
 
 def test_it_measures_beside_the_store_and_touches_nothing(cli, tmp_path):

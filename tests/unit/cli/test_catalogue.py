@@ -11,7 +11,8 @@ import polars as pl
 import pytest
 
 from tiffin import FeatureStore
-from tiffin.cli import catalogue, fields
+from tiffin.cli.arguments import fields
+from tiffin.cli.commands import catalogue
 from tiffin.derived.proof import Disagreement, Proof
 from tiffin.errors import InvalidInputError
 
@@ -26,7 +27,7 @@ def agreed(monkeypatch):
     """Someone at a terminal who agrees to everything."""
     asked = []
     monkeypatch.setattr(catalogue, "ask", lambda _run, question, _otherwise: asked.append(question))
-    monkeypatch.setattr("tiffin.cli.editing.ask", lambda _run, question, _otherwise: asked.append(question))
+    monkeypatch.setattr("tiffin.cli.arguments.editing.ask", lambda _run, question, _otherwise: asked.append(question))
     return asked
 
 

@@ -6,7 +6,7 @@ from decimal import Decimal
 import polars as pl
 import pytest
 
-from tiffin.cli.conditions import comparison, parse_condition
+from tiffin.cli.arguments.conditions import comparison, parse_condition
 from tiffin.errors import InvalidInputError
 
 SCHEMA = {

@@ -18,7 +18,7 @@ from polars.testing import assert_frame_equal
 
 from tiffin import FeatureStore
 from tiffin.cli.demo import calling, course, model, prediction, report, serving, so_far, storing
-from tiffin.cli.movie_tables import check_ratings, content_tables, made_up_ratings, user_preferences
+from tiffin.cli.demo.movie_tables import check_ratings, content_tables, made_up_ratings, user_preferences
 from tiffin.engineering import synthetic
 from tiffin.engineering.tmdb import MOVIE_PARTS, TMDBProcessor
 from tiffin.engineering.tmdb.vocabulary import GENRES

@@ -221,7 +221,7 @@ def test_a_quoted_name_may_hold_a_semicolon(cli):
 
 
 def test_a_csv_too_large_for_one_block_is_a_clear_error(cli, monkeypatch):
-    monkeypatch.setattr("tiffin.cli.intake._LARGEST_CSV", 10)
+    monkeypatch.setattr("tiffin.cli.files.intake._LARGEST_CSV", 10)
     assert "at most 10" in cli("save", "t/x", "-", given="a,b\n1,2\n3,4\n", status=1).stderr
 
 
@@ -265,14 +265,14 @@ class TestRead:
 
     def test_a_terminal_gets_the_first_rows_as_a_table(self, cli, monkeypatch):
         FeatureStore("feature_store").save("user/many", ratings(100))
-        monkeypatch.setattr("tiffin.cli.delivery._is_terminal", lambda: True)
+        monkeypatch.setattr("tiffin.cli.files.delivery._is_terminal", lambda: True)
         shown = cli("read", "user/many").stdout
         assert "the first 20 rows" in shown
         assert len([line for line in shown.splitlines() if "2024-05" in line]) == 20
         assert "100" not in shown
 
     def test_columns_that_do_not_fit_are_named(self, cli, monkeypatch):
-        monkeypatch.setattr("tiffin.cli.delivery._is_terminal", lambda: True)
+        monkeypatch.setattr("tiffin.cli.files.delivery._is_terminal", lambda: True)
         monkeypatch.setenv("COLUMNS", "40")
         cli("save", "t/wide", "-", given=",".join(f"column_{n}" for n in range(9)) + "\n" + ",".join("1" * 9) + "\n")
         shown = " ".join(cli("read", "t/wide").stdout.split())

@@ -74,7 +74,7 @@ class TestTables:
 
     @pytest.mark.parametrize(("answer", "status", "stays"), [("n\n", 1, True), ("y\n", 0, False)])
     def test_drop_asks_on_a_terminal(self, cli, monkeypatch, answer, status, stays):
-        monkeypatch.setattr("tiffin.cli.tables._can_ask", lambda: True)
+        monkeypatch.setattr("tiffin.cli.commands.tables._can_ask", lambda: True)
         asked = cli("drop", "user/ratings", given=answer, status=status)
         assert "its 2 versions, for good?" in asked.stderr
         assert TABLE.exists() is stays

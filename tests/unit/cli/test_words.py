@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tiffin.cli import words
+from tiffin.cli.views import words
 from tiffin.schema.durations import parse_duration
 
 

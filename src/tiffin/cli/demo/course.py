@@ -5,13 +5,12 @@ from datetime import UTC, datetime
 
 import msgspec
 
-from tiffin.cli import tmdb
-from tiffin.cli.demo import calling, prediction, serving, storing
+from tiffin.cli.demo import calling, prediction, serving, storing, tmdb
 from tiffin.cli.demo.calling import Called
+from tiffin.cli.demo.movie_tables import content_tables, made_up_ratings, rating_tables
 from tiffin.cli.demo.prediction import Prediction
 from tiffin.cli.demo.serving import Serving
 from tiffin.cli.demo.storing import SecondSave, TableFigures
-from tiffin.cli.movie_tables import content_tables, made_up_ratings, rating_tables
 from tiffin.cli.run import Run
 from tiffin.engineering.tmdb import MOVIE_PARTS
 

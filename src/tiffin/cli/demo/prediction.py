@@ -9,8 +9,8 @@ import polars as pl
 
 from tiffin.cli.demo import model, recount, so_far
 from tiffin.cli.demo.model import Errors
+from tiffin.cli.demo.movie_tables import MovieTable
 from tiffin.cli.demo.so_far import ASKED_AT, FEATURES, GENRE_FLAGS, GENRES, LABEL, USERS
-from tiffin.cli.movie_tables import MovieTable
 from tiffin.cli.run import Run
 from tiffin.errors import CorruptData
 from tiffin.frames import FeatureFrame

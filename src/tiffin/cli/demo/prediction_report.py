@@ -6,11 +6,12 @@ from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from tiffin.cli import training_views, words
 from tiffin.cli.demo.model import Errors
 from tiffin.cli.demo.prediction import Prediction
 from tiffin.cli.demo.sections import indented, section
-from tiffin.cli.views import listing
+from tiffin.cli.views import training as training_views
+from tiffin.cli.views import words
+from tiffin.cli.views.tables import listing
 
 
 def views(found: Prediction) -> Iterator[RenderableType]:

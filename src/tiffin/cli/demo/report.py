@@ -11,13 +11,14 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from tiffin.cli import version_views, words
-from tiffin.cli import views as shown
 from tiffin.cli.demo import prediction_report, serving_report
 from tiffin.cli.demo.course import Report
 from tiffin.cli.demo.sections import indented, section
 from tiffin.cli.demo.serving import SERVICE
 from tiffin.cli.demo.storing import SecondSave, TableFigures
+from tiffin.cli.views import tables as shown
+from tiffin.cli.views import versions as version_views
+from tiffin.cli.views import words
 from tiffin.diff import Diff
 
 _INTERACTIONS = "interaction/user_movie_interactions"

@@ -6,11 +6,11 @@ from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from tiffin.cli import words
 from tiffin.cli.demo.calling import Called
 from tiffin.cli.demo.sections import indented, section
 from tiffin.cli.demo.serving import Arrival, Latency, Serving
-from tiffin.cli.views import listing
+from tiffin.cli.views import words
+from tiffin.cli.views.tables import listing
 from tiffin.materialize import Materialized
 
 

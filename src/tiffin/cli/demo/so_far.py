@@ -2,7 +2,7 @@
 
 import polars as pl
 
-from tiffin.cli.movie_tables import MovieTable
+from tiffin.cli.demo.movie_tables import MovieTable
 
 USERS, MOVIES, GENRES = "user/user_ratings_so_far", "content/movie_ratings_so_far", "content/movie_genres"
 GENRE_FLAGS = ("genre_drama", "genre_comedy", "genre_action", "genre_horror", "genre_animation")

@@ -10,7 +10,7 @@ import msgspec
 import polars as pl
 
 import tiffin
-from tiffin.cli.movie_tables import MovieTable
+from tiffin.cli.demo.movie_tables import MovieTable
 from tiffin.cli.run import Run
 from tiffin.diff import Diff
 from tiffin.errors import CorruptData

@@ -1,0 +1,1 @@
+"""Frames and pictures in and out of files and streams."""
