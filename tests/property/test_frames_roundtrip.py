@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import polars as pl
+import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
@@ -110,3 +111,19 @@ def test_pandas_frames(frame: pd.DataFrame) -> None:
     for name in frame.columns[frame.dtypes.map(lambda dtype: dtype.kind == "f")]:
         signs = zip(back[name].dropna(), frame[name].dropna(), strict=True)
         assert all(math.copysign(1, one) == math.copysign(1, other) for one, other in signs)
+
+
+NOTHING = pl.List(pl.Null)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "values"),
+    [
+        (pl.Struct({"a": pl.Int8, "f": NOTHING}), [{"a": 1, "f": [None]}, None, {"a": None, "f": []}]),
+        (pl.List(pl.Struct({"f": NOTHING})), [[{"f": None}, None], [], None]),
+        (pl.Struct({"f": pl.Array(NOTHING, 2)}), [{"f": [[None], None]}, None]),
+    ],
+)
+def test_lists_of_nothing_deep_inside(dtype, values):
+    frame = pl.DataFrame({"x": pl.Series(values, dtype=dtype)})
+    assert_frame_equal(through_parquet(frame).to_polars(), frame, check_exact=True)

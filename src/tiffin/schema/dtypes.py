@@ -300,8 +300,9 @@ def _restore(column: pl.Series, dtype: pl.DataType) -> pl.Series:
         restored = column.cast(dtype, strict=False)
     except pl.exceptions.PolarsError as error:
         raise _misfit(column, dtype) from error
-    if restored.dtype != dtype:  # Polars returns List(String) as it is where List(Null) is asked for
-        restored = restored.to_frame().select(_cast_inside(pl.first(), dtype)).to_series()
+    # Polars returns List(String) as it is where List(Null) is asked for, inside of others too.
+    if restored.dtype != dtype:
+        restored = restored.to_frame().select(_cast_inside(pl.first(), dtype).alias(column.name)).to_series()
     if not _as_many_values(column, restored):
         raise _misfit(column, dtype)
     return restored
@@ -325,6 +326,15 @@ def _misfit(column: pl.Series, dtype: pl.DataType) -> SchemaMismatch:
 def _cast_inside(column: pl.Expr, dtype: pl.DataType) -> pl.Expr:
     if isinstance(dtype, pl.List):
         return column.list.eval(_cast_inside(pl.element(), _instance(dtype.inner)))
+    if isinstance(dtype, pl.Array):
+        inner = pl.List(_instance(dtype.inner))
+        return _cast_inside(column.arr.to_list(), inner).list.to_array(dtype.size)
+    if isinstance(dtype, pl.Struct):
+        fields = [
+            _cast_inside(column.struct.field(field.name), _instance(field.dtype)).alias(field.name)
+            for field in dtype.fields
+        ]
+        return pl.when(column.is_not_null()).then(pl.struct(fields))
     return column.cast(dtype)
 
 

@@ -86,10 +86,10 @@ def _read(folder: Path, table: MovieTable, commit: Commit, save_s: float) -> Tab
     parquet = [_timed(_open(folder), table.name, expected, use_cache=False) for _ in range(_COLD_READS)]
     with _open(folder) as filling:
         _timed(filling, table.name, expected)
-    from_disk = [_timed_hit(_open(folder), "disk_cache", table.name, expected) for _ in range(_COLD_READS)]
+    from_disk = [_timed_hits(_open(folder), "disk_cache", table.name, expected) for _ in range(_COLD_READS)]
     with _open(folder) as warm:
         _timed(warm, table.name, expected)
-        from_memory = [_timed_hit(warm, "memory_cache", table.name, expected) for _ in range(_WARM_READS)]
+        from_memory = _timed_hits(warm, "memory_cache", table.name, expected, reads=_WARM_READS)
         info = warm.describe(table.name)
     return TableFigures(
         table=table.name,
@@ -101,7 +101,7 @@ def _read(folder: Path, table: MovieTable, commit: Commit, save_s: float) -> Tab
         save_s=save_s,
         parquet_s=statistics.median(parquet),
         disk_cache_s=_median(from_disk),
-        memory_cache_s=_median(from_memory),
+        memory_cache_s=_median([from_memory]),
     )
 
 
@@ -123,11 +123,13 @@ def _check(table: str, frame: pl.DataFrame, expected: pl.DataFrame) -> None:
         raise CorruptData(f"table {table} was not read back as it was saved", hint="tiffin doctor tells more")
 
 
-def _timed_hit(store: "tiffin.FeatureStore", cache: str, table: str, expected: pl.DataFrame) -> float | None:
-    """Return the seconds that a read took if it was this cache that answered."""
+def _timed_hits(
+    store: "tiffin.FeatureStore", cache: str, table: str, expected: pl.DataFrame, *, reads: int = 1
+) -> list[float] | None:
+    """Return the seconds that reads took, if it was this cache that answered all of them."""
     hits = _hits(store, cache)
-    passed_s = _timed(store, table, expected)
-    return passed_s if _hits(store, cache) > hits else None
+    times_s = [_timed(store, table, expected) for _ in range(reads)]
+    return times_s if _hits(store, cache) - hits >= reads else None
 
 
 def _hits(store: "tiffin.FeatureStore", cache: str) -> int:
@@ -135,9 +137,9 @@ def _hits(store: "tiffin.FeatureStore", cache: str) -> int:
     return figures["hits"] if figures else 0
 
 
-def _median(times_s: list[float | None]) -> float | None:
-    known = [each for each in times_s if each is not None]
-    return statistics.median(known) if len(known) == len(times_s) else None
+def _median(runs: list[list[float] | None]) -> float | None:
+    known = [time_s for run in runs if run is not None for time_s in run]
+    return None if None in runs else statistics.median(known)
 
 
 def save_again(run: Run, late: pl.DataFrame, tables: list[MovieTable], inputs: list[str]) -> SecondSave:
