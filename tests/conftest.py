@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 import os
 from collections.abc import Iterator
 from urllib.parse import urlsplit
 
 import pytest
+import typer.main
+import typer.testing
 from hypothesis import settings
 
 import feast_environment
@@ -17,6 +20,9 @@ pytest_plugins = ["figures"]
 # How long an example takes says more of the machine's other work than of ours: benchmarks measure.
 settings.register_profile("tiffin", deadline=None)
 settings.load_profile("tiffin")
+
+# Typer makes all commands anew for each call: 24 ms that every test of the command line would pay.
+typer.testing._get_command = functools.cache(typer.main.get_command)
 
 collect_ignore = [] if redis_server.PROGRAM else ["faults/test_online_redis.py"]
 if feast_environment.PYTHON is None:
