@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import date, timedelta
@@ -21,6 +22,9 @@ T = TypeVar("T", TableDefinition, ColumnDefinition, ServiceDefinition)
 
 _BARE = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-")
 _MOST_CHARACTERS = 64 << 20
+_MOST_PARTS = 100
+_ENDLESS_KEY = re.compile(rf"""(?:(?:[\w-]+|"[^"\n]*"|'[^'\n]*')[ \t]*\.[ \t]*){{{_MOST_PARTS}}}""")
+"""A key of so many parts that reading it takes as long as its length squared."""
 
 
 def write(definitions: Definitions) -> str:
@@ -78,6 +82,11 @@ def read(text: str) -> Definitions:
     """
     if len(check_text(text, "definitions")) > _MOST_CHARACTERS:
         raise InvalidInputError("definitions of more than 64 MiB are not read", hint="split the file")
+    if endless := _ENDLESS_KEY.search(text):
+        line = text.count("\n", 0, endless.start()) + 1
+        raise InvalidInputError(
+            f"the definitions have a key of more than {_MOST_PARTS} parts in line {line}", hint="see docs/catalogue.md"
+        )
     try:
         document = tomllib.loads(text)
     except (tomllib.TOMLDecodeError, RecursionError) as error:

@@ -120,6 +120,8 @@ def test_a_comparison_lists_exactly_what_differs(old, new):
         ('[services.ranker]\nfeatures = "a/b"', "services.ranker.features"),
         ('[tables."user/ratings"]\nowner = "a"\nowner = "b"\n', "line 3"),
         ("x = ?\n", "line 1"),
+        ("x = 1\n" + "a." * 50_000 + "a = 1\n", "in line 2"),
+        ("['x' . " + "'.' . " * 50_000 + "a]\n", "in line 1"),
     ],
 )
 def test_what_is_wrong_is_told_by_its_key_or_line(text, told):

@@ -90,6 +90,12 @@ def test_definitions_are_toml_or_json_both_ways(client, store):
     known["tables"]["user/ratings"]["owner"] = "eve"
     problem(client.post("/definitions", json={"definitions": known, "expected": toml.text}), 409, "commit_conflict")
     assert client.get("/definitions", headers={"Accept": CSV}).status_code == 406
+
+
+def test_definitions_that_would_take_minutes_to_read_are_refused_at_once(client):
+    sent = {"headers": {"Content-Type": TOML}}
+    problem(client.post("/definitions?plan=true", content="a." * 50_000 + "a = 1", **sent), 422, "invalid_input")
+    problem(client.post("/definitions?plan=true", content="#" * (5 << 20), **sent), 413, "too_large")
     said(client.post("/definitions", content=b"\xff", headers={"Content-Type": TOML}), 400)
     problem(client.post("/definitions", json={"definitions": "[tables"}), 422, "invalid_input")
     problem(client.post("/definitions", json={"definitions": {"tables": {"../x": {}}}}), 422, "invalid_name")

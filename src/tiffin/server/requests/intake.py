@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import polars as pl
 
 from tiffin import definitions
-from tiffin.errors import InvalidInputError, NotFoundError
+from tiffin.errors import InvalidInputError, NotFoundError, TooLarge
 from tiffin.frames import FeatureFrame
 from tiffin.frames.texts import as_meant, from_json
 from tiffin.schema.dtypes import decode
@@ -193,6 +193,10 @@ async def sample_of(call: Call, features: OnDemandFeatures) -> FeatureFrame:
     return await call.run(read)
 
 
+MOST_DEFINITIONS_BYTES = 4 << 20
+"""About as much TOML as is read in some seconds, in which other requests go slowly."""
+
+
 async def definitions_of(call: Call) -> tuple[Definitions, dict[str, Any]]:
     """Read definitions that are to be applied, and how; a body of TOML has the rest in its URL.
 
@@ -200,7 +204,14 @@ async def definitions_of(call: Call) -> tuple[Definitions, dict[str, Any]]:
     ------
     UnsupportedMedia, Malformed, InvalidInputError
         It is no TOML or JSON, or says what no definition can.
+    TooLarge
+        It is larger than `MOST_DEFINITIONS_BYTES`.
     """
+    size = len(await call.request.body())
+    if size > MOST_DEFINITIONS_BYTES:
+        raise TooLarge(
+            f"definitions of {size:,} bytes are sent; {MOST_DEFINITIONS_BYTES:,} may be", hint="send them in parts"
+        )
     if check_media(call.request.headers.get("content-type", ""), (JSON, TOML)) == TOML:
         try:
             text = (await call.request.body()).decode()
