@@ -13,7 +13,7 @@ import tiffin
 from tiffin.derived import source
 from tiffin.derived.following import follow
 from tiffin.derived.source import Source
-from tiffin.errors import CorruptData, InvalidInputError, SchemaMismatch, TableNotFound
+from tiffin.errors import CorruptData, InUse, InvalidInputError, SchemaMismatch, TableNotFound
 from tiffin.schema.derivation import definition
 from tiffin.schema.names import TableName
 from tiffin.tables import declaring
@@ -209,3 +209,15 @@ def test_endless_sql_is_refused_before_anyone_parses_it(store):
     features = tiffin.on_demand("a/long", inputs=["a/events:x"], outputs={"y": pl.Float64}, sql=endless)
     with pytest.raises(InvalidInputError, match="longer than 2,000 characters"):
         store.register(features)
+
+
+def test_a_column_that_only_chooses_the_events_is_needed_too(tmp_path):
+    store = tiffin.FeatureStore(tmp_path, record_code=False)
+    events = [{"user": 1, "at": MAY, "x": 7, "kind": "sale"}]
+    store.save("a/events", events, entity="user", timestamp="at")
+    store.derive("a/windows", {**SUMS, "aggregations": {"x": ["sum"]}, "where": [["kind", "=", "sale"]]})
+    with pytest.raises(InUse, match=r"a/windows is derived from 'kind' of table a/events"):
+        store.save("a/events", [{"user": 1, "at": MAY, "x": 8}], evolve=True)
+    with pytest.raises(InUse, match="a/windows is derived from 'kind'"):
+        store.drop_columns("a/events", "kind")
+    store.save("a/events", [{"user": 1, "at": MAY, "x": 8}], evolve=True, force=True)

@@ -6,9 +6,11 @@ from collections.abc import Collection
 
 import msgspec
 
+from tiffin.derived.windows import needed
 from tiffin.errors import InUse
 from tiffin.schema.derivation import Windowed
 from tiffin.schema.names import TableName
+from tiffin.schema.table import TableSpec
 from tiffin.tables.catalog import Catalog
 
 
@@ -46,32 +48,38 @@ def listed(catalog: Catalog) -> list[Derived]:
     return found
 
 
-def check_no_source(catalog: Catalog, what: str, table: TableName, columns: Collection[str] | None = None) -> None:
+def check_no_source(
+    catalog: Catalog, table: TableName, columns: Collection[str] | None = None, spec: TableSpec | None = None
+) -> None:
     """Refuse to take away what derived tables are made from.
 
     Parameters
     ----------
     catalog : Catalog
         The tables.
-    what : str
-        What is to be taken away, for the message.
     table : TableName
         The table.
     columns : collection of str, optional
         Those of its columns; all if left out.
+    spec : TableSpec, optional
+        What the table declares; needed with `columns`.
 
     Raises
     ------
     InUse
-        Naming the derived tables.
+        Naming the derived table.
     """
-    made = [one for one in listed(catalog) if one.definition.source == str(table) and one.table != str(table)]
-    users = [
-        one.table for one in made if columns is None or {*one.definition.entity, *one.definition.columns} & {*columns}
-    ]
-    if users:
+    for one in listed(catalog):
+        if one.definition.source != str(table) or one.table == str(table):
+            continue
+        if columns is None or spec is None:
+            what = f"table {table} cannot be removed: {one.table} is derived from it"
+        elif used := {*columns}.intersection(needed(one.definition, spec)):
+            what = f"table {one.table} is derived from {', '.join(map(repr, sorted(used)))} of table {table}"
+        else:
+            continue
         raise InUse(
-            f"{what} cannot be removed: {', '.join(users)} is derived from it",
-            hint="drop the derived table or define it otherwise first, or force it (force=True, --force)",
+            what,
+            hint="drop it or derive it from something else first, or force it where that can be (force=True, --force)",
             table=str(table),
         )

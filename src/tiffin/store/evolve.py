@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from tiffin.derived.windows import needed
+from tiffin.derived.listing import check_no_source
 from tiffin.errors import InUse, InvalidInputError
 from tiffin.frames import check_names
 from tiffin.materialize import layout as layouts
@@ -142,7 +142,8 @@ class Evolving(Saving):
             return evolution.rename(spec, old, new, str(table.name))
 
         before = table.log.require()
-        self._check_not_derived(table, before, {old})
+        _check_not_derived(table, before)
+        check_no_source(self._catalog, table.name, {old}, before.spec)
         commit = rewrite(table, revise, "rename", note, changes_data=False)
         return self._after_commit(table, before, commit)
 
@@ -182,7 +183,7 @@ class Evolving(Saving):
         before = table.log.require()
         after = evolution.drop(before.spec, gone, str(table.name))
         if not force:
-            self._check_not_derived(table, before, gone)
+            _check_not_derived(table, before)
             self._check_unused(table, before, {*after.names, *after.aliases})
         note = note_of(message or f"dropped {', '.join(gone)}")
 
@@ -238,25 +239,6 @@ class Evolving(Saving):
         commit = declaring.declare(table, revise, "deprecate", note)
         return table.history(1)[0] if commit is None else self._after_commit(table, before, commit)
 
-    def _check_not_derived(self, table: Table, now: State, names: Collection[str]) -> None:
-        """Refuse to change features that the definition of a derived table names, of the table itself or of another."""
-        if now.spec.derivation is not None:
-            raise InvalidInputError(
-                f"the features of table {table.name} are those that its definition says",
-                hint="derive it anew (store.derive, tiffin derive make)",
-            )
-        for name in self._catalog.names():
-            state = self._catalog.readable(name)
-            derivation = state.spec.derivation if state is not None else None
-            if derivation is None or derivation.definition.source != str(table.name):
-                continue
-            if used := set(names).intersection(needed(derivation.definition, now.spec)):
-                raise InUse(
-                    f"table {name} is derived from {', '.join(map(repr, sorted(used)))} of table {table.name}",
-                    hint="derive it anew from other features, or drop it, first",
-                    table=str(table.name),
-                )
-
     def _losses(self, table: Table, before: State | None, asked: Save) -> list[Lost]:
         """List what services would lose."""
         if before is None or not replaces(before, asked):
@@ -295,3 +277,12 @@ def _lost(uses: Sequence[Reference], spec: TableSpec, gone: Collection[str]) -> 
     newest = [use.feature for use in uses if use.version is None]
     whole = [name for name in spec.features if name in gone] if None in newest else []
     return tuple(dict.fromkeys([*whole, *(name for name in newest if name and name in gone)]))
+
+
+def _check_not_derived(table: Table, now: State) -> None:
+    """Refuse to change features that a definition says."""
+    if now.spec.derivation is not None:
+        raise InvalidInputError(
+            f"the features of table {table.name} are those that its definition says",
+            hint="derive it anew (store.derive, tiffin derive make)",
+        )

@@ -211,7 +211,7 @@ class Saving(Opened):
         if not force:
             self._registry.check_unused(f"table {table.name}", table.name)
             self._on_demands.check_unused(f"table {table.name}", table.name)
-            check_no_source(self._catalog, f"table {table.name}", table.name)
+            check_no_source(self._catalog, table.name)
         before = None
         with contextlib.suppress(CorruptData):
             # What the index holds of a damaged table is swept later: it can be dropped all the same.
@@ -267,7 +267,7 @@ class Saving(Opened):
             affected = {*now.spec.features, *now.spec.aliases} if is_key else gone
             self._registry.check_unused(what, table.name, affected)
             self._on_demands.check_unused(what, table.name, affected)
-            check_no_source(self._catalog, what, table.name, affected)
+            check_no_source(self._catalog, table.name, gone, now.spec)
 
 
 def check_arguments(expected_version: object, on_violation: object) -> None:
