@@ -9,7 +9,7 @@ from pathlib import Path
 import msgspec
 
 from tiffin.errors import ConflictError, CorruptData, InUse, InvalidName, ServiceNotFound, StorageError, did_you_mean
-from tiffin.files import FileSystem, Stat, contained, make_folders, publish, sweep, translated, write_durably
+from tiffin.files import FileSystem, Stat, contained, keep, translated
 from tiffin.schema.names import Reference, TableName, check_part, is_part, parse_reference
 
 _SUFFIX = ".json"
@@ -65,20 +65,14 @@ class Registry:
         """
         path = self._path(service.name)
         text = msgspec.json.format(msgspec.json.encode(service), indent=2) + b"\n"
-        make_folders(self._fs, self._folder)
-        with self._fs.lock(self._folder / ".lock"):
-            sweep(self._fs, self._folder)
-            if replace:
-                write_durably(self._fs, path, text)
-                return
-            try:
-                publish(self._fs, path, text)
-            except FileExistsError:
-                raise ConflictError(
-                    f"there is a service {service.name!r} already",
-                    hint="choose another name, or replace it (replace=True, --replace)",
-                    service=service.name,
-                ) from None
+        try:
+            keep(self._fs, path, text, replace=replace)
+        except FileExistsError:
+            raise ConflictError(
+                f"there is a service {service.name!r} already",
+                hint="choose another name, or replace it (replace=True, --replace)",
+                service=service.name,
+            ) from None
 
     def services(self) -> list[Service]:
         """List the services by name, without those whose files are damaged."""

@@ -8,7 +8,7 @@ import msgspec
 
 from tiffin.derived.on_demand import OnDemandFeatures
 from tiffin.errors import ConflictError, CorruptData, FeatureNotFound, InvalidInputError, InvalidName, did_you_mean
-from tiffin.files import FileSystem, contained, make_folders, publish, sweep, translated, write_durably
+from tiffin.files import FileSystem, contained, keep, translated
 from tiffin.schema.names import is_part, parse_reference
 
 _SUFFIX = ".json"
@@ -39,19 +39,13 @@ class KeptOnDemand:
         """
         path = self._path(declared.name)
         text = msgspec.json.format(msgspec.json.encode(declared), indent=2) + b"\n"
-        make_folders(self._fs, path.parent)
-        with self._fs.lock(path.parent / ".lock"):
-            sweep(self._fs, path.parent)
-            if replace:
-                write_durably(self._fs, path, text)
-                return
-            try:
-                publish(self._fs, path, text)
-            except FileExistsError:
-                raise ConflictError(
-                    f"there are on-demand features {declared.name} already, and they are computed otherwise",
-                    hint="choose another name, or replace them (replace=True)",
-                ) from None
+        try:
+            keep(self._fs, path, text, replace=replace)
+        except FileExistsError:
+            raise ConflictError(
+                f"there are on-demand features {declared.name} already, and they are computed otherwise",
+                hint="choose another name, or replace them (replace=True)",
+            ) from None
 
     def find(self, name: str) -> OnDemandFeatures | None:
         """Return on-demand features; None if there are none of this name.

@@ -1,6 +1,15 @@
 """Durable file operations: the only place that touches the disk."""
 
-from tiffin.files.durable import contained, make_folders, publish, remove_tree, sweep, write_durably, write_unsynced
+from tiffin.files.durable import (
+    contained,
+    keep,
+    make_folders,
+    publish,
+    remove_tree,
+    sweep,
+    write_durably,
+    write_unsynced,
+)
 from tiffin.files.foreign import read_pieces
 from tiffin.files.system import LOCAL, Content, FileSystem, LocalFiles, Stat, translated
 
@@ -11,6 +20,7 @@ __all__ = [
     "LocalFiles",
     "Stat",
     "contained",
+    "keep",
     "make_folders",
     "publish",
     "read_pieces",

@@ -103,6 +103,33 @@ def publish(fs: FileSystem, path: Path, content: Content) -> None:
     _settle(fs, path)
 
 
+def keep(fs: FileSystem, path: Path, content: Content, *, replace: bool) -> None:
+    """Keep a file among others of its kind, one writer at a time; what killed writers left there is swept up.
+
+    Parameters
+    ----------
+    fs : FileSystem
+        Where it lies.
+    path : Path
+        The file; its folder is made if it is not there.
+    content : Content
+        What is in it.
+    replace : bool
+        Whether it takes the place of one of the same name.
+
+    Raises
+    ------
+    FileExistsError
+        There is one of that name, and `replace` is False.
+    StorageError
+        The disk refused.
+    """
+    make_folders(fs, path.parent)
+    with fs.lock(path.parent / ".lock"):
+        sweep(fs, path.parent)
+        (write_durably if replace else publish)(fs, path, content)
+
+
 def _stage(fs: FileSystem, path: Path, content: Content, *, is_synced: bool = True, is_private: bool = False) -> Path:
     """Write the content under a temporary name beside `path`, and return that name."""
     temporary = path.with_name(f".tiffin-{os.urandom(8).hex()}.tmp")
