@@ -1,16 +1,17 @@
 """Reading a version of a table through the caches.
 
-The version is part of every key, so a cached frame is never stale and nothing is ever invalidated. Memory holds whole
-versions (and columns of them that were asked for); the disk cache holds whole versions, decoded, unless they are
-small. A read of a few rows uses a version that is in memory or on the disk already, and otherwise fetches just those
-rows from the Parquet files.
+The version is part of every key, so a cached frame is never stale. Memory holds whole versions (and columns of them
+that were asked for); where a newer one comes in, the one that it replaced goes, so that a table that is saved and read
+all the time does not fill the memory with what nobody asks for any more. The disk cache holds whole versions, decoded,
+unless they are small. A read of a few rows uses a version that is in memory or on the disk already, and otherwise
+fetches just those rows from the Parquet files.
 """
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import msgspec
@@ -182,6 +183,7 @@ class Reader:
         *,
         called: Mapping[str, str] | None = None,
         use_cache: bool = True,
+        is_newest: bool = False,
     ) -> FeatureFrame:
         """Read rows and columns of a version.
 
@@ -197,15 +199,21 @@ class Reader:
             What columns are to be called that the version calls otherwise.
         use_cache : bool
             Whether the caches may answer; without, the Parquet files are read.
+        is_newest : bool
+            Whether it is the table's newest version: then memory lets go of the one before it.
 
         Returns
         -------
         FeatureFrame
         """
+        if selection.columns is not None and not selection.columns and state.spec.names:
+            # Polars forgets how many rows there are where no column is chosen.
+            counted = self.read(table, state, replace(selection, columns=state.spec.names[:1]), use_cache=use_cache)
+            return FeatureFrame(pl.DataFrame(height=len(counted)), lock=counted.lock)
         if not use_cache:
             held = Held(table.read(state, selection))
         elif selection.is_whole:
-            held = self._whole(table, state, selection)
+            held = self._whole(table, state, selection, is_newest=is_newest)
         else:
             held = Held(self._part(table, state, selection))
         origins = state.spec.origins
@@ -220,13 +228,18 @@ class Reader:
             share=held.share,
         )
 
-    def _whole(self, table: Table, state: State, selection: Selection) -> Held:
+    def _whole(self, table: Table, state: State, selection: Selection, *, is_newest: bool) -> Held:
         columns = None if selection.columns is None else tuple(selection.columns)
-        if self.memory is None:
+        memory = self.memory
+        if memory is None:
             return Held(self._load(table, state, selection))
-        return self.memory.get_or_load(
-            (*state.mark, columns), lambda: Held(self._load(table, state, selection)), lambda held: held.size_bytes
-        )
+
+        def load() -> Held:
+            if is_newest:
+                _forget_the_one_before(state, memory)
+            return Held(self._load(table, state, selection))
+
+        return memory.get_or_load((*state.mark, columns), load, lambda held: held.size_bytes)
 
     def _load(self, table: Table, state: State, selection: Selection) -> pl.DataFrame:
         known = self.known(state)
@@ -247,3 +260,11 @@ class Reader:
         if held is not None:
             return held.frame
         return self.disk.get(state.mark) if self.disk is not None else None
+
+
+def _forget_the_one_before(newest: State, memory: MemoryCache[Held]) -> None:
+    """Drop the last version before the newest; those before it are there because somebody asks for them."""
+    table_id, version, _ = newest.mark
+    older = [kept for kept_id, kept, *_ in memory.kept_keys() if kept_id == table_id and kept < version]
+    if older:
+        memory.discard_where(lambda key: key[:2] == (table_id, max(older)))

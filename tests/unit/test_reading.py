@@ -31,3 +31,26 @@ def test_the_entities_may_be_a_column_of_another_frame(tmp_path, kind):
     column = pl.DataFrame({"id": [2, 5]})["id"]
     entities = {"polars": column, "pandas": column.to_pandas(), "numpy": column.to_numpy()}[kind]
     assert store.read("g/t", entities=entities).to_polars()["id"].to_list() == [2]
+
+
+def test_memory_lets_go_of_the_version_that_a_newer_one_replaced(tmp_path):
+    with tiffin.FeatureStore(tmp_path / "store", disk_cache_bytes=0) as store:
+        for version in range(5):
+            store.save("g/t", {"id": [version]})
+            assert store.read("g/t").to_polars()["id"].to_list() == [version]
+        assert store.cache_stats()["size"] == 1
+
+
+def test_memory_keeps_older_versions_that_are_asked_for_beside_the_newest(tmp_path):
+    with tiffin.FeatureStore(tmp_path / "store", disk_cache_bytes=0) as store:
+        for version in range(3):
+            store.save("g/t", {"id": [version]})
+        for _ in range(3):
+            assert [store.read("g/t", version=version).to_polars()["id"].item() for version in range(3)] == [0, 1, 2]
+        assert store.cache_stats()["misses"] <= 4
+        store.save("g/t", {"id": [3]})
+        store.read("g/t")
+        before = store.cache_stats()["misses"]
+        store.read("g/t@0")
+        store.read("g/t@1")
+        assert store.cache_stats()["misses"] == before

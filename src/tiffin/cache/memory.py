@@ -195,13 +195,18 @@ class MemoryCache(Generic[Value]):
             self._drop(key)
             self._keep(key, value, size_bytes)
 
+    def kept_keys(self) -> list[Any]:
+        """Return the keys of what is held."""
+        with self._lock:
+            return list(self._entries)
+
     def discard(self, key: Hashable) -> None:
         """Drop one key, if it is there; a load of it that is under way will not be kept."""
         with self._lock:
             self._drop(key)
             self._flights.pop(key, None)
 
-    def discard_where(self, predicate: Callable[[Hashable], bool]) -> None:
+    def discard_where(self, predicate: Callable[[Any], bool]) -> None:
         """Drop the keys for which the predicate holds.
 
         Parameters

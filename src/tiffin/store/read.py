@@ -119,7 +119,9 @@ class Reading(Opened):
             newest = state if (parsed.version, version, as_of) == (None, None, None) else table.log.require()
             selection, called = question.select(state, newest.spec)
             try:
-                return self._reader.read(table, state, selection, called=called, use_cache=use_cache)
+                return self._reader.read(
+                    table, state, selection, called=called, use_cache=use_cache, is_newest=state.mark == newest.mark
+                )
             except (VersionNotFound, TableNotFound, CorruptData):
                 # The table may have been dropped, or its newest version replaced and vacuumed, between looking
                 # and reading: then look again.
