@@ -1,5 +1,6 @@
 """The examples run, as a user would run them, and say what they promise to show."""
 
+import ast
 import os
 import re
 import runpy
@@ -63,6 +64,25 @@ def test_the_model_is_fooled_by_the_leaky_join_and_helped_by_the_other(tmp_path)
     assert seems < errors["point in time, in training and in use"] < proves < errors["always the mean"]
     assert "made again, bit for bit: True" in said
     assert "online and offline agree: True" in said
+
+
+@pytest.mark.slow
+def test_a_model_is_served_with_the_features_that_it_was_trained_on(tmp_path):
+    command = [sys.executable, EXAMPLES / "serve_a_model.py", tmp_path]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    said = subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout
+    told = {line.partition(":")[0]: line.partition(":")[2].strip() for line in said.splitlines()}
+    before, nobody, after = (ast.literal_eval(told[name]) for name in ("before", "nobody", "after"))
+    assert before["is_known"]
+    assert after["rating"] < before["rating"]  # the new rating, of half a star, has come online
+    assert not nobody["is_known"]
+    assert told["the online features still look like those of the training"] == "True"
+
+    card = tmp_path / "model.json"
+    card.write_text(card.read_text().replace('"result_hash": "', '"result_hash": "0'))
+    forged = runpy.run_path(str(EXAMPLES / "serve_a_model.py"))
+    with pytest.raises(SystemExit, match="did not learn from the training set 'predictor-1'"):
+        forged["Predictor"](tmp_path)
 
 
 def test_the_page_names_every_example():
