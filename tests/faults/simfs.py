@@ -237,6 +237,9 @@ class SimulatedFiles:
         self._step("read")
         return self._file(path).data
 
+    def pieces(self, path: Path) -> Iterator[bytes]:
+        yield self.read(path)
+
     def source(self, path: Path) -> bytes:
         return self.read(path)
 
@@ -251,7 +254,7 @@ class SimulatedFiles:
         except (FileNotFoundError, NotADirectoryError):
             return None
         size = len(node.data) if isinstance(node, _File) else 0
-        return Stat(size, node.mtime_ns, node.inode, is_folder=isinstance(node, _Folder), is_link=False)
+        return Stat(size, node.mtime_ns, node.inode, is_folder=isinstance(node, _Folder), is_link=False, device=0)
 
     def touch(self, path: Path, mtime_ns: int) -> None:
         self._step("touch")

@@ -11,6 +11,7 @@ import polars as pl
 import pytest
 
 import tiffin
+from tiffin.access.keys import keys_of
 from tiffin.errors import CorruptData, TiffinError
 
 TABLE = "group/name"
@@ -105,7 +106,7 @@ class TestDamage:
         for path in files:
             trials, found = answers(store, path, damages(path.read_bytes(), TRIALS_PER_FILE))
             total, counts = total + trials, counts + found
-        figure(f"{total} flips in {len(files)} files: {dict(counts)}")
+        figure(f"{total} flips in {len(files)} files: {counts['right']} right answers, {counts['error']} clear errors")
         assert total > 300
         assert set(counts) == {"right", "error"}
 
@@ -119,7 +120,7 @@ class TestDamage:
             cuts = [0, 1, len(data) // 2, len(data) - 1]
             trials, found = answers(store, path, (data[:cut] for cut in cuts))
             total, counts = total + trials, counts + found
-        figure(f"{total} cuts in {len(files)} files: {dict(counts)}")
+        figure(f"{total} cuts in {len(files)} files: {counts['right']} right answers, {counts['error']} clear errors")
         assert set(counts) == {"right", "error"}
 
     def test_every_bit_of_a_data_file_is_checked_before_its_rows_are_used(self, store: Damaged):
@@ -181,3 +182,18 @@ class TestDamage:
         found = " ".join(finding.what for finding in store.opened().examine())
         assert data.name in found
         assert "commit 1 " in found
+
+    def test_it_names_what_reading_passes_over_and_what_no_table_has(self, store: Damaged):
+        keys_of(store.path).create("dashboard", ["read"])
+        checkpoint, keys = next(store.log.glob("*.checkpoint.parquet")), store.path / "config" / "keys.json"
+        for path in (checkpoint, keys):
+            path.write_bytes(next(damages(path.read_bytes(), 1)))
+        found = store.opened().examine()
+        assert [one.table for one in found] == [TABLE, ""]
+        assert checkpoint.name in found[0].what
+        assert str(keys) in found[1].what
+
+    def test_a_whole_commit_in_the_place_of_another_is_found(self, store: Damaged):
+        (store.log / f"{1:020}.json").write_bytes((store.log / f"{2:020}.json").read_bytes())
+        with pytest.raises(CorruptData, match="commit 1 .* is that of version 2"):
+            store.opened().read(TABLE, version=1)

@@ -76,7 +76,7 @@ class TestEveryOperation:
     @pytest.mark.parametrize("at", STEPS)
     def test_no_fault_in_a_step_breaks_a_promise(self, at: int, figure: Callable[[str], None]):
         operations, cases, broken = sweep(HISTORY[:at], [HISTORY[at]], every=4)
-        figure(f"{operations} operations, {cases} cases, {len(broken)} violations")
+        figure(f"{cases} cases at {operations} operations, one step at a time, {len(broken)} violations")
         assert cases > 100
         assert broken == []
 
@@ -84,7 +84,7 @@ class TestEveryOperation:
     @pytest.mark.timeout(600)
     def test_no_fault_in_a_whole_life_breaks_a_promise_then_or_later(self, figure: Callable[[str], None]):
         operations, cases, broken = sweep([], HISTORY)
-        figure(f"{operations} operations, {cases} cases, {len(broken)} violations")
+        figure(f"{cases} cases at {operations} operations of a table's whole life, {len(broken)} violations")
         assert cases > 3000
         assert broken == []
 
@@ -94,12 +94,12 @@ class TestNegativeControls:
 
     def test_without_syncing_the_oracle_finds_violations(self, figure: Callable[[str], None]):
         _, cases, broken = sweep(HISTORY[:1], HISTORY[1:2], every=100, without_sync=True)
-        figure(f"{cases} cases, {len(broken)} violations (wanted)")
+        figure(f"syncing does nothing: {cases} cases, {len(broken)} violations (wanted)")
         assert broken
 
     def test_writing_in_place_the_oracle_finds_violations(self, figure: Callable[[str], None]):
         _, cases, broken = sweep(HISTORY[:1], HISTORY[1:2], every=100, in_place=True)
-        figure(f"{cases} cases, {len(broken)} violations (wanted)")
+        figure(f"files written in place: {cases} cases, {len(broken)} violations (wanted)")
         assert broken
 
 
@@ -118,7 +118,9 @@ class InterruptedFiles(SimulatedFiles):
 
 class TestInterrupts:
     @pytest.mark.parametrize("at", [1, 2, 3, 5], ids=["overwrite", "append", "upsert", "compact"])
-    def test_an_interrupt_anywhere_in_a_step_leaves_the_version_whole_or_absent(self, at: int):
+    def test_an_interrupt_anywhere_in_a_step_leaves_the_version_whole_or_absent(
+        self, at: int, figure: Callable[[str], None]
+    ):
         interrupted = 0
         for countdown in range(1, 60):
             fs, ledger = InterruptedFiles(), Ledger()
@@ -135,3 +137,4 @@ class TestInterrupts:
             if not interrupted or countdown > interrupted:
                 break
         assert interrupted > 8
+        figure(f"{interrupted} interrupts (Ctrl-C), each version whole or absent")

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import resource
-import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import polars as pl
@@ -24,29 +22,6 @@ PAGE = 4096
 def frame(rows: int) -> pl.DataFrame:
     """Rows of noise, which no compression makes smaller."""
     return pl.DataFrame({"id": range(rows), "noise": [os.urandom(64).hex() for _ in range(rows)]})
-
-
-@pytest.fixture
-def tmpfs(tmp_path: Path) -> Iterator[Callable[..., Path]]:
-    """Mount a small file system in memory."""
-    mounted: list[Path] = []
-
-    def mount(options: str) -> Path:
-        if os.geteuid() != 0:
-            pytest.skip("NO FULL DISK WAS TRIED: mounting a file system needs root")
-        folder = tmp_path / f"mounted-{len(mounted)}"
-        folder.mkdir()
-        try:
-            run("mount", "-t", "tmpfs", "-o", options, "tmpfs", str(folder))
-        except (subprocess.CalledProcessError, FileNotFoundError) as error:
-            pytest.skip(f"NO FULL DISK WAS TRIED: no tmpfs can be mounted here: {getattr(error, 'stderr', error)}")
-        mounted.append(folder)
-        return folder
-
-    yield mount
-    for folder in mounted:
-        with contextlib.suppress(subprocess.CalledProcessError):
-            run("umount", str(folder))
 
 
 def temporaries(folder: Path) -> list[Path]:

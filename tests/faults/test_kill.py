@@ -91,7 +91,7 @@ class TestKill:
     def test_a_writer_killed_two_hundred_times_loses_nothing(self, tmp_path: Path, figure: Callable[[str], None]):
         figure(kill_many(tmp_path, 200))
 
-    def test_the_oracle_sees_a_lost_save(self, tmp_path: Path):
+    def test_the_oracle_sees_a_lost_save(self, tmp_path: Path, figure: Callable[[str], None]):
         log = tmp_path / "log"
         save_many(tmp_path / "store", log, 1, {"tables": ["g/t"], "modes": ["append"], "saves": 3})
         newest = tmp_path / "store" / "features" / "g" / "t" / "_delta_log" / f"{2:020}.json"
@@ -100,9 +100,11 @@ class TestKill:
         ledger.follow(notes(log))
         with pytest.raises(AssertionError, match="lost version 2"):
             ledger.check(tiffin.FeatureStore(tmp_path / "store"), "g/t")
+        figure("1 commit removed in secret: the oracle misses the save (wanted)")
 
-    def test_the_oracle_sees_a_torn_version(self, tmp_path: Path):
+    def test_the_oracle_sees_a_torn_version(self, tmp_path: Path, figure: Callable[[str], None]):
         save_many(tmp_path / "store", tmp_path / "log", 1, {"tables": ["g/t"], "modes": ["append"], "saves": 3})
         frame = tiffin.FeatureStore(tmp_path / "store").read("g/t").to_polars()
         with pytest.raises(AssertionError, match="torn"):
             groups_of(frame[:-1])
+        figure("1 row removed in secret: the oracle says torn (wanted)")

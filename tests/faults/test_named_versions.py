@@ -200,7 +200,7 @@ def test_no_fault_in_a_step_breaks_a_promise(at: int, figure: Callable[[str], No
     STEPS[at].act(table)
     planned = faults(list(dry.operations))
     broken = [text for fault in planned for text in trial(disk, model, STEPS[at], fault)]
-    figure(f"{len(dry.operations)} operations, {len(planned) * len(OUTCOMES)} cases, {len(broken)} violations")
+    figure(f"{len(planned) * len(OUTCOMES)} cases of tags and stages, {len(broken)} violations")
     assert len(planned) > 8
     assert broken == []
     assert table.name == NAME

@@ -52,7 +52,7 @@ def store(tmp_path):
 
 @pytest.mark.parametrize("error", [OnlineUnavailable, NoSpace, StorageError])
 @pytest.mark.parametrize("method", ["head", "get_many", "apply"])
-def test_a_save_stands_when_the_index_fails(store, monkeypatch, method, error):
+def test_a_save_stands_when_the_index_fails(store, monkeypatch, method, error, figure):
     save(store, 0)
 
     def fail(*_):
@@ -67,6 +67,7 @@ def test_a_save_stands_when_the_index_fails(store, monkeypatch, method, error):
     assert store.read("g/t").to_polars().height == 8
     monkeypatch.undo()
     assert read(store) == 1
+    figure("1 saves while the index failed, each acknowledged with a warning, and online as soon as it worked again")
 
 
 def test_the_first_save_stands_when_the_index_cannot_be_filled(store, monkeypatch):
@@ -115,7 +116,7 @@ def test_a_drop_stands_when_the_index_fails_and_its_rows_are_removed_later(store
 
 
 @pytest.mark.parametrize("way", ["read", "materialize", "verify"])
-def test_an_index_that_is_garbage_is_filled_again(store, way):
+def test_an_index_that_is_garbage_is_filled_again(store, way, figure):
     save(store, 3)
     store.close()
     data = store.path / "online" / "data.mdb"
@@ -127,6 +128,7 @@ def test_an_index_that_is_garbage_is_filled_again(store, way):
             elif way == "verify":
                 assert again.verify().ok
             assert read(again, 2) == 3
+    figure("3 times the index was garbage, each time filled again by what was done next")
 
 
 @pytest.mark.parametrize("way", ["read", "push", "materialize", "verify"])
@@ -152,6 +154,17 @@ def test_an_index_that_is_garbage_has_nothing_of_any_table(store):
         assert [lag.online_version for lag in again.online_lag()] == [-1]
 
 
+def test_a_table_can_be_dropped_though_the_index_is_garbage(store):
+    save(store, 3)
+    store.close()
+    (store.path / "online" / "data.mdb").write_bytes(os.urandom(8192))
+    with tiffin.FeatureStore(store.path) as again:
+        again.drop("g/t")
+        assert again.tables() == []
+        save(again, 4)
+        assert read(again) == 4
+
+
 # Killed
 
 
@@ -170,7 +183,7 @@ def push(folder: Path, log: Path) -> None:
         line.write(event="saved", token=token)
 
 
-def test_a_process_killed_while_it_fills_the_index_is_followed_by_one_that_goes_on(tmp_path: Path):
+def test_a_process_killed_while_it_fills_the_index_is_followed_by_one_that_goes_on(tmp_path: Path, figure):
     folder, log = tmp_path / "store", tmp_path / "log"
     store = tiffin.FeatureStore(folder, disk_cache_bytes=0)
     keys = random.Random(0).sample(range(ENTITIES), ENTITIES)
@@ -186,10 +199,11 @@ def test_a_process_killed_while_it_fills_the_index_is_followed_by_one_that_goes_
     assert store._materializer.index.count(store._materializer.index.tables()[0]) == ENTITIES
     assert 0 < done.entities_written < ENTITIES
     assert store.verify("g/t", sample=2_000).ok
+    figure(f"2 kills while the online index is filled, the next goes on after {ENTITIES - done.entities_written} rows")
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_what_was_pushed_before_a_kill_is_online_after_it(tmp_path: Path, seed: int):
+def test_what_was_pushed_before_a_kill_is_online_after_it(tmp_path: Path, seed: int, figure):
     folder, log = tmp_path / "store", tmp_path / "log"
     pusher = PROCESSES.Process(daemon=True, target=push_all, args=(folder, log))
     pusher.start()
@@ -202,6 +216,7 @@ def test_what_was_pushed_before_a_kill_is_online_after_it(tmp_path: Path, seed: 
     store = tiffin.FeatureStore(folder, disk_cache_bytes=0)
     assert read(store, 3) in (acknowledged, acknowledged + 1)
     assert store.verify("g/t").ok
+    figure(f"1 kills between pushes, {acknowledged + 1} acknowledged pushes, all online")
 
 
 def push_all(folder: Path, log: Path) -> None:

@@ -57,7 +57,11 @@ def damaged(tmp_path: Path, kind: str, count: int, seed: int) -> str:
     assert outcomes["refused"] > 0
     assert outcomes["outdated"] <= max(1, MOST_OUTDATED[kind] * outcomes["right"])
     again = len(died) - len(set(died))
-    return f"{count} {kind}: {dict(outcomes)}; {len(died) - again} killed a process that wrote, {again} did so again"
+    found = ", ".join(f"{number} {outcome}" for outcome, number in sorted(outcomes.items()))
+    return (
+        f"{count} {kind} in the online index: {found}, 0 wrong; "
+        f"{len(died) - again} killed a process that wrote, {again} did so again"
+    )
 
 
 class TestDamagedBytes:
@@ -69,9 +73,9 @@ class TestDamagedBytes:
 
     @pytest.mark.slow
     @pytest.mark.timeout(1200)
-    @pytest.mark.parametrize("kind", ["flips", "scribbles"])
-    def test_thousands_of_them(self, tmp_path: Path, kind: str, figure: Callable[[str], None]):
-        figure(damaged(tmp_path, kind, 5000, 2))
+    @pytest.mark.parametrize(("kind", "count"), [("flips", 1500), ("scribbles", 500)])
+    def test_thousands_of_them(self, tmp_path: Path, kind: str, count: int, figure: Callable[[str], None]):
+        figure(damaged(tmp_path, kind, count, 2))
 
 
 def emptied(data: bytes) -> bytes:

@@ -34,7 +34,7 @@ def server(tmp_path: Path) -> Iterator[Server]:
 
 
 class TestAServerThatDies:
-    def test_is_unavailable_and_empty_when_it_is_back(self, server: Server):
+    def test_is_unavailable_and_empty_when_it_is_back(self, server: Server, figure):
         index = index_at(server.url)
         assert index.load("one", head_of(1), lambda after: [rows_of(10, 1)])
         server.stop()
@@ -55,6 +55,7 @@ class TestAServerThatDies:
         assert contents(index, "one", [1]) == (None, [None])
         assert index.load("one", head_of(2), lambda after: [rows_of(10, 2)])
         assert contents(index, "one", [1]) == (2, [2])
+        figure("a Redis server that dies: 9 calls, each a clear error; back again and empty, it is filled again")
 
     def test_in_the_midst_of_a_load_the_load_fails(self, server: Server):
         index = index_at(server.url)

@@ -74,7 +74,7 @@ class TestReadersBesideWriters:
     @pytest.mark.slow
     @pytest.mark.timeout(300)
     def test_no_read_fails_in_a_long_run(self, tmp_path: Path, figure: Callable[[str], None]):
-        figure(read_beside(tmp_path, 500))
+        figure(read_beside(tmp_path, 300))
 
 
 class TestFreshness:

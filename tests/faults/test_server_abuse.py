@@ -200,7 +200,7 @@ BEGINNINGS = {
 """What a request may begin with, and the status that ends the wait for more; 0: it is just closed."""
 
 
-@pytest.mark.parametrize("does_trickle", [pytest.param(False, marks=pytest.mark.slow), True])
+@pytest.mark.parametrize("does_trickle", [pytest.param(False, marks=[pytest.mark.alone, pytest.mark.slow]), True])
 def test_who_does_not_finish_a_request_is_hung_up_on_and_a_letter_now_and_then_buys_no_time(server, does_trickle):
     with contextlib.ExitStack() as stack:
         opened = {stack.enter_context(server.connect()): begin for begin in BEGINNINGS}
@@ -227,6 +227,7 @@ def trickle(opened: dict[socket.socket, bytes]) -> None:
             connection.sendall(letter)
 
 
+@pytest.mark.alone
 @pytest.mark.slow
 def test_a_slow_body_that_keeps_the_pace_is_taken(server):
     rows = b'{"rows": [' + b" " * 300_000 + b'{"a": 1}]}'
@@ -240,7 +241,7 @@ def test_a_slow_body_that_keeps_the_pace_is_taken(server):
         assert read_answer(connection)[0] in {200, 201}
 
 
-@pytest.mark.parametrize("is_last", [True, pytest.param(False, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("is_last", [True, pytest.param(False, marks=[pytest.mark.alone, pytest.mark.slow])])
 def test_who_does_not_fetch_an_answer_is_hung_up_on(server, is_last):
     with slow_reader(server, "Connection: close" if is_last else "Accept: */*") as connection:
         wait_until(lambda: is_dead(connection), STALL_S + 20)
@@ -263,6 +264,7 @@ def is_dead(connection: socket.socket) -> bool:
     return state in {7, 8}  # TCP_CLOSE, TCP_CLOSE_WAIT
 
 
+@pytest.mark.alone
 @pytest.mark.slow
 def test_a_slow_reader_that_keeps_the_pace_gets_all(server):
     with server.connect() as connection:
@@ -278,6 +280,7 @@ def test_a_slow_reader_that_keeps_the_pace_gets_all(server):
     assert len(answer) > len(body)
 
 
+@pytest.mark.alone
 @pytest.mark.slow
 def test_an_idle_connection_is_closed_but_a_busy_one_is_kept(server):
     with server.connect() as connection:
@@ -344,6 +347,7 @@ def in_flight(server: Served) -> float:
     return next(float(line.split()[1]) for line in lines if line.startswith("tiffin_requests_in_flight "))
 
 
+@pytest.mark.alone
 @pytest.mark.slow
 @pytest.mark.timeout(180)
 @pytest.mark.parametrize(("source", "most_refused"), [(EVIL, 0), (GOOD, 0.1)])
@@ -354,6 +358,7 @@ def test_two_thousand_half_open_connections_keep_nobody_out(server, figure, sour
     assert slow < SLOWEST_S
 
 
+@pytest.mark.alone
 @pytest.mark.slow
 @pytest.mark.timeout(300)
 def test_ten_thousand_connections_that_trickle_keep_nobody_out_and_fill_no_memory(server, figure):
@@ -372,6 +377,7 @@ def test_ten_thousand_connections_that_trickle_keep_nobody_out_and_fill_no_memor
     wait_until(lambda: len(process.net_connections()) < 50)
 
 
+@pytest.mark.alone
 @pytest.mark.slow
 @pytest.mark.timeout(120)
 def test_readers_that_do_not_read_keep_nobody_out_and_fill_no_memory(server, figure):
@@ -389,6 +395,7 @@ def test_readers_that_do_not_read_keep_nobody_out_and_fill_no_memory(server, fig
     assert process.memory_info().rss - before < 1 << 30
 
 
+@pytest.mark.alone
 @pytest.mark.slow
 @pytest.mark.timeout(120)
 def test_slow_bodies_keep_nobody_out(server, figure):
