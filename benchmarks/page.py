@@ -117,7 +117,7 @@ def _verdict(run: Run, misses: Sequence[Miss]) -> Iterator[str]:
     goals = sum(bool(one.goal) for several in run.results.values() for one in several)
     yield f"**{goals - len(misses)} of {goals} goals are met.**{' The misses:' if misses else ''}\n"
     if misses:
-        yield from _table(
+        yield from table(
             ("missed", "goal", "measured", "why"),
             [(f"{TITLES[part]}: {case}", one.goal, one.measured, why) for part, case, one, why in misses],
         )
@@ -142,7 +142,7 @@ def _parts(results: Mapping[str, Sequence[Result]], pictures: Mapping[str, str])
         if part in pictures:
             yield f"![{title}](benchmarks/{part}.svg)\n"
         rows = [(one.title(part), one.ours, one.beside, one.ratio, one.goal, _mark(one)) for one in results[part]]
-        yield from _table(("case", "Tiffin", "beside", "ratio", "goal", ""), rows)
+        yield from table(("case", "Tiffin", "beside", "ratio", "goal", ""), rows)
 
 
 def _mark(result: Result) -> str:
@@ -157,7 +157,7 @@ def _is_loss(result: Result) -> bool:
     return result.ratio.endswith(SLOWER)
 
 
-def _table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]:
+def table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]:
     yield f"| {' | '.join(headings)} |"
     yield f"|{'---|' * len(headings)}"
     for row in rows:
