@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 ENVIRONMENT_PREFIX = "TIFFIN_"
 
 _MOST = 2**63 - 1
+_MOST_SECONDS = timedelta(days=999_999_999).total_seconds()
 
 _SIZES = {unit: 1000**n for n, unit in enumerate(["b", "kb", "mb", "gb", "tb"])} | {
     unit: 1024**n for n, unit in enumerate(["kib", "mib", "gib", "tib"], start=1)
@@ -91,9 +92,10 @@ def _count(least: int, most: int = _MOST, *, is_size: bool = False) -> Callable[
 def _seconds(value: object) -> float:
     duration = parse_duration(value) if isinstance(value, str) else value
     seconds = duration.total_seconds() if isinstance(duration, timedelta) else duration
-    if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not 0 < seconds < float("inf"):
+    # As durations in texts are: to the microsecond, and no longer than a timedelta.
+    if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not 1e-6 <= seconds <= _MOST_SECONDS:
         raise InvalidInputError(f"{value!r} is not a duration above zero", hint='write it like "1h", or "never"')
-    return float(seconds)
+    return round(float(seconds), 6)
 
 
 def _choice(*words: str) -> Callable[[object], str]:

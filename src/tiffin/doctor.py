@@ -8,10 +8,12 @@ from typing import Literal
 
 import msgspec
 
-from tiffin.errors import CorruptData, NotFoundError, StorageError, VersionNotFound
+from tiffin.access.keys import Keys
+from tiffin.errors import NotFoundError, StorageError, VersionNotFound
 from tiffin.registry import Registry
 from tiffin.schema.evolution import column_of
 from tiffin.schema.names import parse_reference
+from tiffin.tables import checkpoint, quarantine
 from tiffin.tables.catalog import Catalog
 from tiffin.tables.state import State
 from tiffin.tables.table import Table
@@ -21,7 +23,7 @@ FORGOTTEN_AFTER = timedelta(days=7)
 
 
 class Finding(msgspec.Struct, frozen=True, kw_only=True):
-    """Something to know about a table or a feature service."""
+    """Something to know about a table, a feature service, or the store itself."""
 
     table: str
     kind: Literal["corrupt", "repaired", "unresolved", "forgotten"]
@@ -60,11 +62,14 @@ def examine(table: Table) -> Iterator[Finding]:
         try:
             # One commit further where that is possible: to look each version up would take a long log's length squared.
             state = state.apply(version, table.log.read_commit(version)) if state else table.log.at(version)
-        except (CorruptData, VersionNotFound) as error:
+        except (StorageError, VersionNotFound) as error:
             yield Finding(table=name, kind="corrupt", what=f"version {version}: {error.message}", hint=error.hint)
             state = None
             continue
         yield from _examine_files(table, state, checked)
+    checkpoints = checkpoint.damaged(table.fs, table.log.folder, table.log.checkpoints(), name)
+    for damage in [*checkpoints, *quarantine.damaged(table)]:
+        yield Finding(table=name, kind="corrupt", what=damage.message, hint=damage.hint)
     yield from _examine_tags(table)
     for stage in table.stages.names():
         yield from _examine_stage(table, stage, checked)
@@ -79,7 +84,7 @@ def _examine_tags(table: Table) -> Iterator[Finding]:
     for tag in tags:
         try:
             table.tags.state(tag)
-        except (CorruptData, VersionNotFound) as error:
+        except (StorageError, VersionNotFound) as error:
             yield Finding(table=str(table.name), kind="corrupt", what=error.message, hint=error.hint)
 
 
@@ -111,7 +116,7 @@ def _examine_files(table: Table, state: State, checked: set[str]) -> Iterator[Fi
         checked.add(add.path)
         try:
             table.data.check([add])
-        except CorruptData as error:
+        except StorageError as error:
             what = f"{'stage' if state.stage else 'version'} {state.pin}: {error.message}"
             yield Finding(table=str(table.name), kind="corrupt", what=what, hint=error.hint)
 
@@ -158,3 +163,11 @@ def examine_services(
             except StorageError:
                 # A damaged table is reported as such, not once more for each service that uses it.
                 continue
+
+
+def examine_keys(keys: Keys) -> Iterator[Finding]:
+    """Check that the file of the API keys can be read."""
+    try:
+        keys.keys()
+    except StorageError as error:
+        yield Finding(table="", kind="corrupt", what=error.message, hint=error.hint)

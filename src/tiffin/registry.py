@@ -10,6 +10,7 @@ import msgspec
 
 from tiffin.errors import ConflictError, CorruptData, InUse, InvalidName, ServiceNotFound, StorageError, did_you_mean
 from tiffin.files import FileSystem, Stat, contained, keep, translated
+from tiffin.files.sealed import seal, unseal
 from tiffin.schema.names import Reference, TableName, check_part, is_part, parse_reference
 
 _SUFFIX = ".json"
@@ -64,9 +65,8 @@ class Registry:
             The name is taken, and `replace` is False.
         """
         path = self._path(service.name)
-        text = msgspec.json.format(msgspec.json.encode(service), indent=2) + b"\n"
         try:
-            keep(self._fs, path, text, replace=replace)
+            keep(self._fs, path, seal(service), replace=replace)
         except FileExistsError:
             raise ConflictError(
                 f"there is a service {service.name!r} already",
@@ -237,7 +237,7 @@ def _decode(text: bytes, name: str, path: Path) -> Service:
         It is not what `Registry.save` writes.
     """
     try:
-        service = msgspec.json.decode(text, type=Service)
+        service = unseal(text, Service, is_always_sealed=False)
         references = [parse_reference(feature) for feature in service.features]
     except (msgspec.MsgspecError, InvalidName) as error:
         problem = str(error)

@@ -14,7 +14,8 @@ from tiffin.files import LOCAL
 from tiffin.online import Head, OnlineIndex, Rows, decode_head, encode_head, open_index
 from tiffin.online.base import Batches, ascending
 
-PROCESSES = multiprocessing.get_context("spawn")
+PROCESSES = multiprocessing.get_context("forkserver")
+PROCESSES.set_forkserver_preload(["tiffin.store", "polars"])
 SHARED = ["lmdb", *(["redis"] if redis_server.IS_THERE else [])]
 ALL = ["memory", *SHARED]
 MAP_BYTES = 8 << 30

@@ -94,6 +94,9 @@ def test_rows_and_columns_are_chosen(store, group):
     assert len(store.read(table, entities=np.array([5, 6]))) == 2
     assert len(store.read(table, entities=[])) == 0
     assert len(store.read(table, limit=0)) == 0
+    nothing = store.read(table, columns=[], where=("year", ">=", 1998))
+    assert (nothing.shape, nothing.to_arrow().num_rows, len(nothing.to_pandas())) == ((2, 0), 2, 2)
+    assert store.read(table, columns=[]).shape == (10, 0)
     failure(errors.FeatureNotFound, lambda: store.read(table, columns=["nope"]))
     failure(errors.FeatureNotFound, lambda: store.read(table, where=("nope", ">", 1)))
     failure(errors.InvalidInputError, lambda: store.read(table, where=("year", "~", 1)))

@@ -10,7 +10,6 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 from urllib.parse import urlsplit
 
 import polars as pl
@@ -117,11 +116,3 @@ def test_the_guides_client(url, group):
         info = client.get_feature_info(group, "t")["storage_info"]
         assert info["row_count"] == 2
         failure(errors.TableNotFound, lambda: client.get_feature(group, "nope"))
-
-
-def test_what_the_document_says_is_so(url):
-    document = Path(__file__).parents[2] / "docs" / "client.md"
-    names: dict[str, Any] = {}
-    for block in re.findall(r"^```py\n(.*?)^```", document.read_text(), re.MULTILINE | re.DOTALL):
-        exec(compile(block.replace("http://127.0.0.1:8001", url), str(document), "exec"), names)
-    assert names["commit"].online_version == 0

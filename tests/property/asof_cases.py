@@ -239,7 +239,7 @@ def build(rng: random.Random, folder: Path, steps: int) -> Model:
     """Make a table by some random steps."""
     declared = declare(rng)
     store = tiffin.FeatureStore(
-        folder, compact_files=rng.choice([2, 3, 16]), row_group_rows=rng.choice([1, 3, 100]), disk_cache_bytes=0
+        folder, compact_files=rng.choice([2, 3, 16]), row_group_rows=rng.choice([1, 4, 100, 100]), disk_cache_bytes=0
     )
     model = Model(store, declared)
     maker = RowMaker(rng, declared)

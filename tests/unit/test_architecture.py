@@ -22,7 +22,7 @@ LAYERS = [
     {"materialize"},
     {"serving"},
     {"agreement", "definitions", "derived", "lineage", "search", "quality"},
-    {"wire"},
+    {"wire", "backup"},
     {"client", "store"},
     {"simple"},
     {"server", "feast_repository"},
@@ -49,7 +49,7 @@ OWNERS = {
     "typer": {"cli"},
     "rich": {"cli"},
     "resvg_py": {"cli"},
-    "xxhash": {"tables", "cache", "frames", "lineage", "online"},
+    "xxhash": {"files", "tables", "cache", "frames", "lineage", "online"},
     "fcntl": {"files"},
     "mmap": {"files"},
     "shutil": set(),
@@ -57,8 +57,15 @@ OWNERS = {
 }
 BANNED = {"pickle", "shelve", "marshal", "dill", "joblib", "cloudpickle"}
 BANNED_CALLS = {"eval", "exec", "compile", "__import__"}
+BANNED_ATTRIBUTES = {
+    ("yaml", "load"), ("yaml", "load_all"), ("yaml", "full_load"), ("yaml", "unsafe_load"), ("tempfile", "mktemp"),
+    ("os", "system"), ("os", "popen"), ("numpy", "load"), ("np", "load"), ("ssl", "CERT_NONE"),
+    ("ssl", "_create_unverified_context"), ("random", "SystemRandom"), ("subprocess", "getoutput"),
+}  # fmt: skip
+BANNED_ARGUMENTS = {("allow_pickle", True), ("shell", True), ("verify", False), ("check_hostname", False)}
 FILE_CALLS = {
-    "open", "unlink", "rename", "replace", "rmdir", "mkdir", "makedirs", "remove", "fsync", "write_bytes", "write_text",
+    "open", "unlink", "rename", "replace", "rmdir", "mkdir", "makedirs", "remove", "fsync", "write_bytes",
+    "write_text",
     "touch", "symlink_to", "hardlink_to", "rmtree", "truncate",
 }  # fmt: skip
 
@@ -124,6 +131,37 @@ def test_nothing_runs_code_from_data():
         named = {node.func.id for node in calls if isinstance(node.func, ast.Name)}
         assert not {name.split(".")[0] for name in imports(path)} & BANNED, path
         assert not named & BANNED_CALLS, path
+
+
+def doors(code: ast.AST) -> set[str]:
+    """Name what would let others run code, or listen: what is banned by attribute, argument or assignment."""
+    found = set()
+    for node in ast.walk(code):
+        match node:
+            case ast.Attribute(value=ast.Name(id=owner), attr=name) if (owner, name) in BANNED_ATTRIBUTES:
+                found.add(f"{owner}.{name}")
+            case ast.keyword(arg=name, value=ast.Constant(value=value)) if (name, value) in BANNED_ARGUMENTS:
+                found.add(f"{name}={value}")
+            case ast.Assign(targets=[ast.Attribute(attr="check_hostname")], value=ast.Constant(value=False)):
+                found.add("check_hostname")
+    return found
+
+
+def test_no_known_door_is_opened():
+    assert {str(path): found for path in modules() if (found := doors(tree(path)))} == {}
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "yaml.load(text)", "yaml.unsafe_load(text)", "tempfile.mktemp()", "os.system('a')",
+        "np.load(path, allow_pickle=True)",
+        "subprocess.run(command, shell=True)", "httpx.get(url, verify=False)", "context.check_hostname = False",
+        "context.verify_mode = ssl.CERT_NONE", "ssl._create_unverified_context()",
+    ],
+)  # fmt: skip
+def test_each_known_door_would_be_seen(code):
+    assert doors(ast.parse(code))
 
 
 def test_file_operations_go_through_files():

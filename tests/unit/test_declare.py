@@ -15,6 +15,7 @@ from tiffin.definitions import ColumnDefinition, Definitions, ServiceDefinition,
 from tiffin.errors import (
     CommitConflict,
     ConstraintViolated,
+    CorruptData,
     FeatureNotFound,
     InvalidInputError,
     SchemaMismatch,
@@ -327,3 +328,9 @@ def test_a_damaged_table_has_a_row_that_says_so(store):
     stats = again.stats()
     assert (stats.tables, stats.rows, stats.unreadable) == (2, 2, ("user/bad",))
     assert [match.name for match in again.search("ratings")] == ["user/ratings"]
+    defined = again.definitions()
+    assert (list(defined.tables), defined.unreadable) == (["user/ratings"], ("user/bad",))
+    assert "# Not here, because it cannot be read: user/bad\n" in write(defined)
+    assert again.apply(write(defined)).changes == ()
+    with pytest.raises(CorruptData, match="user/bad"):
+        again.definitions(["user/bad"])

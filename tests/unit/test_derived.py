@@ -322,6 +322,18 @@ def test_definitions_from_a_file(store):
         parse("answer = 42")
 
 
+@pytest.mark.parametrize(
+    ("text", "match"),
+    [
+        ("x = 1\n" + "a." * 50_000 + "a = 1", "key of more than 100 parts in line 2"),
+        ("x = " + "[" * 50_000, "no TOML"),
+    ],
+)
+def test_a_file_that_would_be_read_for_minutes_is_refused(text, match):
+    with pytest.raises(InvalidInputError, match=match):
+        parse(text)
+
+
 def test_events_of_one_instant_have_an_order_of_their_own(store):
     """A row that is saved again stands behind the others in the table; that changes nothing."""
     rows = [rating(7, 1, 0, 4.0), rating(7, 2, 0, 3.0)]

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import fcntl
 import os
 import signal
 import subprocess
@@ -242,6 +243,18 @@ class TestLocalFiles:
             holder.send_signal(signal.SIGKILL)
             with LOCAL.lock(tmp_path / ".lock") as held:
                 assert held
+
+    def test_what_was_done_under_a_lock_stands_though_it_cannot_be_let_go_of(self, tmp_path, monkeypatch):
+        def flock(descriptor, how):
+            if how == fcntl.LOCK_UN:
+                raise OSError(errno.EIO, os.strerror(errno.EIO))
+            really(descriptor, how)
+
+        really = fcntl.flock
+        monkeypatch.setattr(fcntl, "flock", flock)
+        for _ in range(2):
+            with LOCAL.lock(tmp_path / "lock", wait=False) as is_held:
+                assert is_held
 
     def test_a_forked_child_does_not_let_go_of_its_parents_lock(self, tmp_path):
         code = """

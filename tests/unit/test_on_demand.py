@@ -239,6 +239,17 @@ def test_what_it_is_computed_from_stays(store):
         store.get_online_features(["user/surprise"], ROWS)
 
 
+def test_they_may_take_the_name_of_a_table_that_was_asked_for_and_dropped(store):
+    store.save("user/surprise", [{"user_id": 7, "above": 1.0}], entity="user_id", online=True)
+    asked = ["user/surprise:above"]
+    assert store.get_online_features(asked, [{"user_id": 7}]).to_dict()["above"] == [1.0]
+    store.drop("user/surprise")
+    with pytest.raises(TableNotFound):
+        store.get_online_features(asked, [{"user_id": 7}])
+    tiffin.FeatureStore(store.path).register(in_sql())
+    assert store.get_online_features(asked, ROWS).to_dict()["above"] == [3.0, None, None]
+
+
 def test_asking_for_what_is_not_there(store):
     store.register(in_sql())
     with pytest.raises(FeatureNotFound, match="has no 'abov'"):

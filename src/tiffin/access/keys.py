@@ -20,6 +20,7 @@ import msgspec
 
 from tiffin.errors import ConflictError, CorruptData, InvalidInputError, NotFoundError, StorageError, did_you_mean
 from tiffin.files import LOCAL, FileSystem, Stat, contained, make_folders, sweep, translated, write_durably
+from tiffin.files.sealed import seal, unseal
 from tiffin.schema.names import check_part
 
 Scope = Literal["read", "write", "admin"]
@@ -34,6 +35,7 @@ LOOK_EVERY_S = 0.5
 """How long a change of the file may go unnoticed, seconds: a key that was revoked works no longer than that."""
 
 _PATTERN = re.compile(r"[A-Za-z0-9_*?-]{1,128}")
+_Instant = Annotated[datetime, msgspec.Meta(tz=True)]
 
 
 class Key(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -44,11 +46,11 @@ class Key(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     """What it is for: "read", "write" or "admin", each of which includes those before it."""
     groups: tuple[str, ...] = ("*",)
     """Patterns of the groups whose tables it covers: `user`, `team_*`, `*`."""
-    created: datetime
+    created: _Instant
     """UTC."""
-    expires: datetime | None = None
+    expires: _Instant | None = None
     """From when on it is refused, UTC."""
-    revoked: datetime | None = None
+    revoked: _Instant | None = None
     """Since when it is refused, UTC."""
 
     def is_valid(self, now: datetime) -> bool:
@@ -236,7 +238,7 @@ class Keys:
                 return ()
             text = bytes(self._fs.read(self._path))
         try:
-            return msgspec.json.decode(text, type=_File).keys
+            return unseal(text, _File, is_always_sealed=False).keys
         except msgspec.MsgspecError as error:
             raise CorruptData(
                 f"the file of API keys is damaged: {self._path}: {error}",
@@ -245,8 +247,7 @@ class Keys:
 
     def _write(self, stored: Sequence[_Stored]) -> None:
         sweep(self._fs, self._path.parent)
-        text = msgspec.json.format(msgspec.json.encode(_File(keys=tuple(stored))), indent=2) + b"\n"
-        write_durably(self._fs, self._path, text, is_private=True)
+        write_durably(self._fs, self._path, seal(_File(keys=tuple(stored))), is_private=True)
         self._look_at = float("-inf")
 
 

@@ -13,6 +13,7 @@ from zoneinfo import ZoneInfo
 import msgspec
 import polars as pl
 
+from tiffin.client.call import not_as_expected
 from tiffin.schema import dtypes
 from tiffin.serving import AnswerColumns, Status
 
@@ -65,12 +66,15 @@ class OnlineAnswer(AnswerColumns):
             An entity that its column cannot hold, which so has no row, is null.
         """
         features = self.replies[0].statuses
-        return pl.DataFrame(
-            [
-                pl.Series(name, self._values[name], dtype, strict=name in features)
-                for name, dtype in self._dtypes.items()
-            ]
-        )
+        try:
+            return pl.DataFrame(
+                [
+                    pl.Series(name, self._values[name], dtype, strict=name in features)
+                    for name, dtype in self._dtypes.items()
+                ]
+            )
+        except (pl.exceptions.PolarsError, ArithmeticError, RuntimeError, TypeError, ValueError) as error:
+            raise not_as_expected(error) from error
 
     @property
     def versions(self) -> dict[str, int]:

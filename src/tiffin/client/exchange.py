@@ -9,6 +9,7 @@ from importlib.util import find_spec
 from typing import NamedTuple, TypeVar
 
 import msgspec
+from polars.exceptions import PanicException, PolarsError
 
 from tiffin.client.call import Call, not_as_expected
 from tiffin.client.options import ClientOptions
@@ -131,8 +132,18 @@ def settle(call: Call[T], outcome: Outcome, options: ClientOptions) -> T:
     if 200 <= outcome.status < 300:
         for kind, text in read_warnings(outcome.headers.get(WARNINGS.lower(), "")):
             warnings.warn(text, kind, stacklevel=callers_level())
-        return call.decode(_plain(outcome, options.answer_bytes))
+        return _decoded(call, _plain(outcome, options.answer_bytes))
     raise problem(outcome) or _no_tiffin(call, outcome, options)
+
+
+def _decoded(call: Call[T], body: bytes) -> T:
+    """Read an answer that says that it is one: what is in it is still the word of whoever listens there."""
+    try:
+        return call.decode(body)
+    except TiffinError:
+        raise
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError, PolarsError, PanicException) as error:
+        raise not_as_expected(f"{type(error).__name__}: {error}") from error
 
 
 def problem(answer: Answer) -> TiffinError | None:

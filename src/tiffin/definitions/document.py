@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import date, timedelta
 from typing import Any, TypeVar
@@ -16,15 +14,12 @@ from tiffin.errors import InvalidInputError, did_you_mean
 from tiffin.schema.constraints import texts
 from tiffin.schema.constraints.kinds import Constraint
 from tiffin.schema.durations import parse_duration, write_duration
-from tiffin.schema.names import check_part, check_text, parse_reference
+from tiffin.schema.names import check_part, parse_reference
+from tiffin.schema.toml import read_toml
 
 T = TypeVar("T", TableDefinition, ColumnDefinition, ServiceDefinition)
 
 _BARE = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-")
-_MOST_CHARACTERS = 64 << 20
-_MOST_PARTS = 100
-_ENDLESS_KEY = re.compile(rf"""(?:(?:[\w-]+|"[^"\n]*"|'[^'\n]*')[ \t]*\.[ \t]*){{{_MOST_PARTS}}}""")
-"""A key of so many parts that reading it takes as long as its length squared."""
 
 
 def write(definitions: Definitions) -> str:
@@ -38,12 +33,13 @@ def write(definitions: Definitions) -> str:
     Returns
     -------
     str
-        What `read` makes the same definitions of.
+        What `read` makes the same definitions of; tables that cannot be read are named in a comment.
     """
     tables = {name: builtins_of(definitions.tables[name]) for name in sorted(definitions.tables)}
     services = {name: builtins_of(definitions.services[name]) for name in sorted(definitions.services)}
     document = {key: value for key, value in (("tables", tables), ("services", services)) if value}
-    return tomli_w.dumps(document)
+    missing = "".join(f"# Not here, because it cannot be read: {name}\n" for name in definitions.unreadable)
+    return missing + tomli_w.dumps(document)
 
 
 def builtins_of(definition: msgspec.Struct) -> dict[str, Any]:
@@ -80,18 +76,8 @@ def read(text: str) -> Definitions:
     InvalidInputError
         It is no TOML, or says what no definition can: the message names the line, or the key.
     """
-    if len(check_text(text, "definitions")) > _MOST_CHARACTERS:
-        raise InvalidInputError("definitions of more than 64 MiB are not read", hint="split the file")
-    if endless := _ENDLESS_KEY.search(text):
-        line = text.count("\n", 0, endless.start()) + 1
-        raise InvalidInputError(
-            f"the definitions have a key of more than {_MOST_PARTS} parts in line {line}", hint="see docs/catalogue.md"
-        )
-    try:
-        document = tomllib.loads(text)
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
-        raise InvalidInputError(f"the definitions are no TOML: {error}", hint="see docs/catalogue.md") from error
-    _check_keys(document, Definitions.__struct_fields__, ())
+    document = read_toml(text, hint="see docs/catalogue.md")
+    _check_keys(document, ("tables", "services"), ())
     tables = {_table_name(name): _read_table(said, ("tables", name)) for name, said in _section(document, "tables")}
     services = {
         check_part(name, "service"): _read(ServiceDefinition, said, ("services", name))

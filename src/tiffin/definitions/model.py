@@ -64,6 +64,8 @@ class Definitions(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
 
     tables: dict[str, TableDefinition] = {}
     services: dict[str, ServiceDefinition] = {}
+    unreadable: tuple[str, ...] = ()
+    """Tables (`group/name`) and services that are there, and too damaged to tell what they declare."""
 
 
 _NOTHING = ColumnDefinition()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Sequence
 from typing import Literal
 
@@ -12,6 +11,7 @@ from tiffin.derived.listing import Derived
 from tiffin.errors import InvalidInputError
 from tiffin.schema.derivation import Windowed, definition
 from tiffin.schema.names import parse_reference
+from tiffin.schema.toml import read_toml
 
 _EXAMPLE = """["user/activity"]
 source = "interaction/ratings"
@@ -48,10 +48,7 @@ def parse(text: str) -> dict[str, tuple[Windowed, bool | None]]:
     InvalidInputError
         It is no TOML, or a definition makes no sense; names the table.
     """
-    try:
-        document = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise InvalidInputError(f"the definitions are no TOML: {error}", hint=f"write\n{_EXAMPLE}") from error
+    document = read_toml(text, hint=f"write\n{_EXAMPLE}")
     return {name: _parsed(name, fields) for name, fields in document.items()}
 
 

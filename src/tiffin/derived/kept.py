@@ -7,8 +7,17 @@ from pathlib import Path
 import msgspec
 
 from tiffin.derived.on_demand import OnDemandFeatures
-from tiffin.errors import ConflictError, CorruptData, FeatureNotFound, InvalidInputError, InvalidName, did_you_mean
+from tiffin.errors import (
+    ConflictError,
+    CorruptData,
+    FeatureNotFound,
+    InvalidInputError,
+    InvalidName,
+    StorageError,
+    did_you_mean,
+)
 from tiffin.files import FileSystem, contained, keep, translated
+from tiffin.files.sealed import seal, unseal
 from tiffin.schema.names import is_part, parse_reference
 
 _SUFFIX = ".json"
@@ -38,9 +47,8 @@ class KeptOnDemand:
             There are others of this name, and `replace` is False.
         """
         path = self._path(declared.name)
-        text = msgspec.json.format(msgspec.json.encode(declared), indent=2) + b"\n"
         try:
-            keep(self._fs, path, text, replace=replace)
+            keep(self._fs, path, seal(declared), replace=replace)
         except FileExistsError:
             raise ConflictError(
                 f"there are on-demand features {declared.name} already, and they are computed otherwise",
@@ -61,7 +69,7 @@ class KeptOnDemand:
                 return None
             text = bytes(self._fs.read(path))
         try:
-            declared = msgspec.json.decode(text, type=OnDemandFeatures)
+            declared = unseal(text, OnDemandFeatures, is_always_sealed=False)
             _check(declared, name)
         except (msgspec.MsgspecError, InvalidName) as error:
             raise CorruptData(
@@ -74,16 +82,17 @@ class KeptOnDemand:
         """List the on-demand features by name, without those whose files are damaged."""
         return self._read()[0]
 
-    def damaged(self) -> dict[str, CorruptData]:
+    def damaged(self) -> dict[str, StorageError]:
         """Say of those whose files are damaged what is wrong with them."""
         return self._read()[1]
 
-    def _read(self) -> tuple[list[OnDemandFeatures], dict[str, CorruptData]]:
-        found, damaged = [], {}
+    def _read(self) -> tuple[list[OnDemandFeatures], dict[str, StorageError]]:
+        found: list[OnDemandFeatures] = []
+        damaged: dict[str, StorageError] = {}
         for name in self.names():
             try:
                 declared = self.find(name)
-            except CorruptData as error:
+            except StorageError as error:
                 damaged[name] = error
                 continue
             if declared is not None:

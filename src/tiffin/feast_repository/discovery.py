@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
+from pathlib import Path, PurePath
 
 from tiffin.errors import InvalidInputError
 from tiffin.files import LOCAL, translated
@@ -27,6 +27,12 @@ def _ignored(root: Path) -> list[str]:
 
 
 def _matching(root: Path, pattern: str) -> Iterator[Path]:
+    parts = PurePath(pattern).parts
+    if ".." in parts or not parts:
+        raise InvalidInputError(
+            f"{pattern!r} in .feastignore names nothing in the repository",
+            hint="write paths relative to the repository",
+        )
     try:
         for path in root.glob(pattern):
             yield from [path] if path.is_file() else path.rglob("*.py")

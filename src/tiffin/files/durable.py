@@ -11,14 +11,13 @@ import contextlib
 import errno
 import os
 import re
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, cast
 
 from tiffin.errors import InvalidName, OutcomeUnknown, StorageError
 from tiffin.files.system import LOCAL, storage_error, translated
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from tiffin.files.system import Content, FileSystem
 
 _TEMPORARY = re.compile(r"\.tiffin-[0-9a-f]{16}\.tmp")
@@ -167,6 +166,11 @@ def _settle(fs: FileSystem, path: Path) -> None:
     except OSError as error:
         message = f"cannot tell whether {str(path)!r} would survive a power loss: {error.strerror or error}"
         raise OutcomeUnknown(message, hint="check the disk, and read before you repeat this", path=str(path)) from error
+
+
+def not_written(error: OutcomeUnknown) -> StorageError:
+    """Say of a file that nothing speaks of yet, and that was removed again, why it is not there: that is known."""
+    return storage_error(cast("OSError", error.__cause__), Path(error.context["path"]), "write")
 
 
 def make_folders(fs: FileSystem, path: Path) -> None:

@@ -30,6 +30,7 @@ Content = bytes | bytearray | memoryview | Callable[[RawIOBase], object]
 
 MAP_FROM_BYTES = 1 << 20
 """Files of at least this size are mapped instead of copied: below it, copying is quicker."""
+_PIECE_BYTES = 1 << 20
 
 
 class Stat(NamedTuple):
@@ -42,6 +43,8 @@ class Stat(NamedTuple):
     inode: int
     is_folder: bool
     is_link: bool
+    device: int
+    """The file system that it is on: inodes are told apart within one."""
 
 
 class FileSystem(Protocol):
@@ -76,6 +79,9 @@ class FileSystem(Protocol):
 
     def read(self, path: Path) -> bytes | memoryview:
         """Return the bytes of a file. They stay readable after the file has been removed."""
+
+    def pieces(self, path: Path) -> Iterator[bytes]:
+        """Read a file piece by piece, never mapped: a disk that fails in the midst of it is then an error."""
 
     def source(self, path: Path) -> Path | bytes:
         """Return what Polars' `scan_*` functions can be given to read this file."""
@@ -175,6 +181,13 @@ class LocalFiles:
         finally:
             os.close(descriptor)
 
+    def pieces(self, path: Path) -> Iterator[bytes]:
+        """Read a mebibyte at a time."""
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
+        with os.fdopen(descriptor, "rb", buffering=0) as file:
+            while piece := file.read(_PIECE_BYTES):
+                yield piece
+
     def source(self, path: Path) -> Path | bytes:
         """Polars opens the file itself, and reads the parts it needs."""
         return path
@@ -190,7 +203,12 @@ class LocalFiles:
         except (FileNotFoundError, NotADirectoryError):
             return None
         return Stat(
-            found.st_size, found.st_mtime_ns, found.st_ino, modes.S_ISDIR(found.st_mode), modes.S_ISLNK(found.st_mode)
+            size=found.st_size,
+            mtime_ns=found.st_mtime_ns,
+            inode=found.st_ino,
+            is_folder=modes.S_ISDIR(found.st_mode),
+            is_link=modes.S_ISLNK(found.st_mode),
+            device=found.st_dev,
         )
 
     def append(self, path: Path, data: bytes) -> None:
@@ -226,10 +244,13 @@ class LocalFiles:
         try:
             yield True
         finally:
-            # A forked child shares the parent's lock: only the process that took it may let it go.
-            if os.getpid() == owner:
-                fcntl.flock(descriptor, fcntl.LOCK_UN)
-            os.close(descriptor)
+            # A forked child shares the parent's lock: only the process that took it may let it go. A failure must not
+            # hide that the work is done; closing lets go of it too, unless a child has it open.
+            with contextlib.suppress(OSError):
+                if os.getpid() == owner:
+                    fcntl.flock(descriptor, fcntl.LOCK_UN)
+            with contextlib.suppress(OSError):
+                os.close(descriptor)
 
 
 LOCAL = LocalFiles()
@@ -299,6 +320,7 @@ _HINTS = {
     errno.EPERM: "check the permissions of this path and of the folders above it",
     errno.EMFILE: "this process has too many open files: raise the limit (ulimit -n) or close some",
     errno.ENFILE: "the system has too many open files: close some",
+    errno.ENOLCK: "the system has no more locks, or none for this file system: choose another folder",
     errno.EIO: "the disk reported a fault: check it before writing again",
     errno.ELOOP: "symbolic links are not followed inside a store: put the file itself there",
     errno.ENAMETOOLONG: "choose a shorter name or a folder nearer to the root",

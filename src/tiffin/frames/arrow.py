@@ -123,6 +123,9 @@ def to_arrow(frame: pl.DataFrame, origins: Mapping[str, str]) -> Any:
         If an origin is not one that Tiffin wrote.
     """
     pyarrow = libraries.pyarrow()
+    if not frame.width:
+        # PyArrow makes no rows of no columns; Polars tells it how many there are.
+        return frame.to_arrow()
     arrays, fields = [], []
     for column in frame.iter_columns():
         array = natural(column)

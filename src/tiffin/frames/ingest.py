@@ -12,6 +12,7 @@ import polars as pl
 from tiffin.errors import InvalidInputError, InvalidName
 from tiffin.frames import arrow, objects, pandas_in
 from tiffin.frames.feature_frame import FeatureFrame
+from tiffin.frames.forked import check_threads
 
 MAX_NAME_LENGTH = 128
 """Characters of a column name."""
@@ -69,6 +70,7 @@ def ingest(obj: Any) -> Ingested:
     InvalidName
         If a column's name is not allowed.
     """
+    check_threads()
     ingested = _ingest(obj)
     check_names(ingested.frame.columns)
     return ingested

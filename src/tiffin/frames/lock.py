@@ -175,6 +175,8 @@ class Lock(Mapping[str, int]):
         """
         recipe = msgspec.convert(written, Recipe)
         hashes = msgspec.convert(written.get("column_hashes"), dict[str, str])
+        if unhashed := [name for name in recipe.spine if name not in hashes]:
+            raise msgspec.ValidationError(f"there is no hash of the spine's column {unhashed[0]!r}")
         return cls({table: source.version for table, source in recipe.sources.items()}, recipe, hashes)
 
     def __repr__(self) -> str:

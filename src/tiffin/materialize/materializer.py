@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Callable
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from functools import cached_property
 from pathlib import Path
 
@@ -205,7 +205,9 @@ class Materializer:
     def forget(self, table_id: str) -> None:
         """Take a table out of the index."""
         with self._alone(table_id):
-            self.index.drop(table_id)
+            # A damaged index answers for no table, and is emptied before it is filled again.
+            with suppress(IndexDamaged):
+                self.index.drop(table_id)
             with translated(self._lock_file(table_id), doing="remove"):
                 self._fs.remove(self._lock_file(table_id))
 

@@ -12,6 +12,7 @@ mark, at which the next one examines every page before it begins.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import struct
@@ -24,7 +25,7 @@ from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 import lmdb
 
 from tiffin.errors import IndexDamaged, NoSpace, OnlineUnavailable, StorageError
-from tiffin.files import make_folders, remove_tree, translated, write_unsynced
+from tiffin.files import make_folders, publish, remove_tree, translated, write_unsynced
 from tiffin.online import examination
 from tiffin.online.base import REBUILD
 
@@ -43,7 +44,9 @@ DATA, LOCK = "data.mdb", "lock.mdb"
 USE, WRITE = "use.lock", "write.lock"
 """Ours: the first is held shared to open or write, and alone to remove LMDB's files; the second to write."""
 NAME = "name"
-"""Ours too: random bytes, which tell these files from those before and after them; inodes are used again."""
+"""Ours too: random bytes, which tell these files from those before and after them (inodes are used again), and the
+inode of the folder: files that were copied from another may be torn, if somebody wrote to them meanwhile."""
+NAME_BYTES = 16
 UNFINISHED = "unfinished"
 """The mark of a write that goes on, or ended its process."""
 
@@ -52,6 +55,8 @@ EXAMINED_BYTES = 4 * 1024**3
 
 READERS = 4096
 """Transactions that may read at once, in all processes; each takes 64 bytes of the lock file."""
+LOCK_BYTES = READERS * 64 + 4096
+"""LMDB takes a lock file that is longer than it needs as it is."""
 LOOK_AFTER_S = 1.0
 """Readers look this often whether the files were replaced; writers always do."""
 
@@ -75,6 +80,7 @@ _DAMAGED = (
 )  # fmt: skip
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 """LMDB gives the last where only a part could be written; nothing is lost, the file's head still has the old pages."""
+_MAKE_ROOM = "free some space, or check the disk if there is enough, and materialize again"
 
 
 class Opened:
@@ -186,8 +192,11 @@ class Environment:
             self._remove_lock()
         with self._fs.lock(self.folder / USE, shared=True):
             if self._stat(NAME) is None:
-                write_unsynced(self._fs, self.folder / NAME, os.urandom(16))
+                write_unsynced(self._fs, self.folder / NAME, os.urandom(NAME_BYTES) + self._place())
             name = self._name = bytes(self._read(NAME))
+            if name[NAME_BYTES:] != self._place():
+                raise self._damaged("its files are those of another folder")
+            self._make_lock()
             self._check()
             try:
                 environment = lmdb.open(
@@ -196,6 +205,7 @@ class Environment:
                     max_readers=READERS,
                     max_spare_txns=1,
                     mode=0o777,
+                    create=False,
                     lib_version=0,
                 )
                 environment.reader_check()
@@ -208,6 +218,15 @@ class Environment:
                 raise self._translated(error) from error
         _opened[self.folder] = opened
         return opened
+
+    def _make_lock(self) -> None:
+        """Make LMDB's lock file, with room for all of it: a full disk that cannot fill a hole there kills a writer."""
+        found = self._stat(LOCK)
+        if found is None:
+            with contextlib.suppress(FileExistsError):
+                publish(self._fs, self.folder / LOCK, bytes(LOCK_BYTES))
+        elif found.is_link:
+            raise self._damaged("its lock file is a symbolic link")
 
     def _remove_lock(self) -> None:
         """Remove LMDB's lock file if that is all that is left: it belongs to a file that is gone."""
@@ -232,7 +251,8 @@ class Environment:
     def _problem(self) -> str:
         """Examine every page; return what is wrong with the first, if anything. Nobody may be writing."""
         found = self._stat(DATA)
-        if found is None or found.size > EXAMINED_BYTES:
+        # An empty one is about to be made.
+        if found is None or found.size == 0 or found.size > EXAMINED_BYTES:
             return ""
         return examination.problem(self.folder, self._read(DATA))
 
@@ -253,6 +273,11 @@ class Environment:
         if found is not None and found.size < least:
             with translated(self.folder / DATA, doing="lengthen"):
                 self._fs.extend(self.folder / DATA, least + GROW_BYTES)
+
+    def _place(self) -> bytes:
+        """Tell this folder from its copies."""
+        found = self._stat("")
+        return str(found.inode if found else 0).encode()
 
     def _read(self, name: str) -> bytes | memoryview:
         with translated(self.folder / name, doing="read"):
@@ -278,7 +303,7 @@ class Environment:
         if is_full:
             return NoSpace(f"{where} has reached its most bytes, {self._map_bytes:,}", hint="raise online_map_bytes")
         if error.code in _FULL:
-            return NoSpace(f"no space is left for {where}: {error}", hint="free some space and materialize again")
+            return NoSpace(f"no space is left for {where}: {error}", hint=_MAKE_ROOM)
         if isinstance(error, _DAMAGED) or error.code == errno.EINVAL:
             return self._damaged(str(error))
         if isinstance(error, lmdb.MapResizedError):

@@ -129,7 +129,7 @@ def definition(given: Windowed | Mapping[str, Any]) -> Windowed:
     try:
         # As it will be read back: times as texts, tuples as lists.
         made = msgspec.json.decode(msgspec.json.encode(msgspec.convert(fields, Windowed)), type=Windowed)
-    except (msgspec.MsgspecError, TypeError) as error:
+    except (msgspec.MsgspecError, TypeError, OverflowError, UnicodeEncodeError) as error:
         raise InvalidInputError(f"the definition cannot be understood: {error}", hint=f"write {_HINT}") from error
     _check(made)
     return made

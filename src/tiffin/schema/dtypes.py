@@ -493,7 +493,7 @@ def decode(text: str) -> pl.DataType:
     try:
         dtype = reader.dtype(0)
         reader.take(r"\Z")
-    except (ValueError, TypeError, KeyError, RecursionError, pl.exceptions.PolarsError) as error:
+    except (ValueError, TypeError, KeyError, AssertionError, RecursionError, pl.exceptions.PolarsError) as error:
         raise CorruptData(
             f"not a column type: {text[:100]!r} (at character {reader.position})",
             hint="the table's metadata was damaged, or written by a newer Tiffin",
@@ -565,7 +565,7 @@ class _Reader:
         match name:
             case "Datetime":
                 unit = self.take("ms|us|ns")
-                zone = self.take("[^)]+")[2:] if self.sees(", ") else None
+                zone = self.take(", [^)]+")[2:] if self.sees(", ") else None
                 return pl.Datetime(unit, zone)  # type: ignore[arg-type]  # one of the three units
             case "Duration":
                 return pl.Duration(self.take("ms|us|ns"))  # type: ignore[arg-type]  # one of the three units

@@ -63,8 +63,12 @@ def predicate(where: Where, dtypes: Mapping[str, pl.DataType], table: str) -> pl
         expression = where if isinstance(where, pl.Expr) else _any_of(where, dtypes, table)
         for name in expression.meta.root_names():
             _known(name, dtypes, table)
-        kind = pl.DataFrame(schema=dict(dtypes)).select(expression).dtypes
-    except (pl.exceptions.PolarsError, TypeError, OverflowError) as error:
+        empty = pl.DataFrame(schema=dict(dtypes))
+        kind = empty.select(expression).dtypes
+        if kind == [pl.Boolean]:
+            # Polars does not find in a selection all that it finds in a filter.
+            empty.filter(expression)
+    except (pl.exceptions.PolarsError, TypeError, OverflowError, UnicodeEncodeError) as error:
         raise InvalidInputError(f"the filter does not fit table {table}: {error}", hint=_HINT) from error
     if kind != [pl.Boolean]:
         raise InvalidInputError(f"the filter on table {table} gives {kind}, not true or false", hint=_HINT)
@@ -180,7 +184,7 @@ def keys(
     for name, values in columns.items():
         try:
             made.append(_key_series(name, values, dtypes[name]))
-        except (pl.exceptions.PolarsError, TypeError, OverflowError) as error:
+        except (pl.exceptions.PolarsError, TypeError, OverflowError, UnicodeEncodeError) as error:
             raise InvalidInputError(
                 f"an entity key of table {table} is not a {dtypes[name]}, as {name!r} is: {error}",
                 hint="give the keys in the column's type",
@@ -219,6 +223,8 @@ def _key_series(name: str, values: Any, dtype: pl.DataType) -> pl.Series:
     if given.dtype == dtype:
         return given.alias(name)
     keys = given.cast(dtype, strict=True)
+    if keys.dtype != dtype:
+        raise TypeError(f"{given[0]!r} has no place there")
     # 7.5 would become the whole number 7, and match an entity that nobody asked for.
     lost = keys.cast(given.dtype, strict=False).ne_missing(given).arg_true()
     if len(lost):

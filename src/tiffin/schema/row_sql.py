@@ -14,6 +14,7 @@ from typing import NamedTuple
 import polars as pl
 
 from tiffin.errors import InvalidInputError, did_you_mean
+from tiffin.schema.names import check_text
 
 _TOKEN = re.compile(
     r"""\s+|(?P<text>'(?:[^']|'')*')|(?P<quoted>"(?:[^"]|"")+"|`(?:[^`]|``)+`)"""
@@ -76,7 +77,7 @@ def compile_sql(sql: str, dtypes: Mapping[str, pl.DataType], *, is_condition: bo
 def _compiled(sql: str, schema: tuple[tuple[str, pl.DataType], ...], *, is_condition: bool) -> RowSql:
     """Do it once for a table: every save to it asks."""
     dtypes = dict(schema)
-    if len(sql) > _LONGEST:
+    if len(check_text(sql, "the expression")) > _LONGEST:
         raise InvalidInputError(f"{sql[:60]!r}… is longer than {_LONGEST:,} characters", hint=_HINT)
     written: list[str] = []
     columns: list[str] = []

@@ -86,7 +86,9 @@ def routed(store: FeatureStore, options: ServerOptions) -> FastAPI:
         ground=Ground(store.path),
         options=options,
         threads=anyio.CapacityLimiter(_THREADS),
-        answers=MemoryCache[Whole](max_bytes=_KEPT_BYTES, max_entries=_KEPT_ANSWERS),
+        answers=MemoryCache[Whole](
+            max_bytes=min(_KEPT_BYTES, store.settings.memory_cache_bytes), max_entries=_KEPT_ANSWERS
+        ),
         routes=[route for router in ROUTERS for route in router.routes],
     )
     for router in ROUTERS:

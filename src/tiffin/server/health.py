@@ -70,7 +70,7 @@ class Ground:
         found = LOCAL.stat(self._folder)
         if self._served is None:
             self._served = found
-        elif found is None or found.inode != self._served.inode:
+        elif found is None or (found.device, found.inode) != (self._served.device, self._served.inode):
             raise NotReady(
                 f"the store's folder is gone, or is another than was served: {self._folder}",
                 hint="look whether its disk is there; if it was put back from a copy, start the server again",

@@ -82,8 +82,9 @@ class Problems:
             status, body = answer_of(shown, request_id_of(scope))
             headers = headers_of(shown)
             failed: BaseException = error
-        except ClientDisconnect:
+        except ClientDisconnect as error:
             # Nobody is there any more to be answered, and whoever hangs up must not be able to fill the log.
+            _let_go(error)
             return
         except (Exception, PanicException) as error:  # noqa: BLE001 - the server's edge: nothing may leave it but an answer
             status, body = unexpected(error, request_id_of(scope))
@@ -94,7 +95,20 @@ class Problems:
         if has_begun:
             # A part of the answer is on its way: only breaking it off tells that it is not whole.
             raise failed
+        _let_go(failed)
         await Response(body, status, {**headers, "Cache-Control": "no-store"}, media_type=PROBLEM)(scope, receive, send)
+
+
+def _let_go(error: BaseException) -> None:
+    """Cut an error from the frames that it has passed.
+
+    They know it too, and such a circle would keep all that they hold, such as a body of many megabytes, until the
+    garbage collector looks at everything.
+    """
+    passed: BaseException | None = error
+    while passed is not None:
+        passed.__traceback__ = None
+        passed = passed.__cause__ or passed.__context__
 
 
 def request_id_of(scope: Scope) -> str:

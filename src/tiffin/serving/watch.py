@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import time
 
-from tiffin.errors import ConflictError, StorageError
+from tiffin.errors import ConflictError, StorageError, UnavailableError
 from tiffin.materialize import Materializer
 from tiffin.online.base import Head
 from tiffin.tables.state import State
@@ -51,7 +51,7 @@ class Watch:
             self._lagging.pop(table_id, None)
         elif self._is_due(state):
             self._lagging[table_id] = self._materializer.head(state), time.monotonic() + RETRY_AFTER_S
-            with contextlib.suppress(StorageError, ConflictError):
+            with contextlib.suppress(StorageError, ConflictError, UnavailableError):
                 self._materializer.catch_up_if_free(table)
         return True
 

@@ -11,7 +11,7 @@ import msgspec
 from tiffin.definitions import Applied, ColumnDefinition, Definitions, ServiceDefinition, TableDefinition, read
 from tiffin.definitions.changes import FieldChange, compare
 from tiffin.definitions.model import define, revise, update
-from tiffin.errors import CommitConflict, ServiceNotFound, TableNotFound
+from tiffin.errors import CommitConflict, ServiceNotFound, StorageError, TableNotFound
 from tiffin.features import resolve
 from tiffin.schema.defaults import Default
 from tiffin.schema.names import check_text
@@ -127,13 +127,20 @@ class Declaring(Saving, Services):
         Returns
         -------
         Definitions
-            `tiffin.definitions.write` makes TOML of it.
+            `tiffin.definitions.write` makes TOML of it. Of all those that cannot be read are `.unreadable`.
+
+        Raises
+        ------
+        TableNotFound, StorageError
+            One that is named is not there, or cannot be read.
         """
-        tables = self._named(None) if references is None else [self._catalog.find(unpinned(r)) for r in references]
+        specs, unreadable = self._all_specs() if references is None else (self._specs(references), ())
         services = self.services() if references is None else []
+        damaged = self._registry.damaged() if references is None else ()
         return Definitions(
-            tables={str(t.name): define(t.log.require().spec, every_column=every_column) for t in tables},
+            tables={name: define(spec, every_column=every_column) for name, spec in specs.items()},
             services={s.name: ServiceDefinition(features=s.features, description=s.description) for s in services},
+            unreadable=(*unreadable, *damaged),
         )
 
     def apply(
@@ -210,6 +217,22 @@ class Declaring(Saving, Services):
             missing=missing,
             warnings=tuple(warning for commit in commits for warning in commit.warnings),
         )
+
+    def _specs(self, references: Sequence[str]) -> dict[str, TableSpec]:
+        tables = [self._catalog.find(unpinned(reference)) for reference in references]
+        return {str(table.name): table.log.require().spec for table in tables}
+
+    def _all_specs(self) -> tuple[dict[str, TableSpec], tuple[str, ...]]:
+        specs: dict[str, TableSpec] = {}
+        unreadable = []
+        for table in self._named(None):
+            try:
+                state = table.log.latest()
+            except StorageError:
+                unreadable.append(str(table.name))
+            else:
+                specs |= {str(table.name): state.spec} if state else {}
+        return specs, tuple(unreadable)
 
     def _declare(self, table: Table, change: declaring.Revise, message: str) -> Commit | None:
         before = table.log.require()

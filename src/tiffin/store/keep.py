@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
 
 from tiffin import config
+from tiffin.access.keys import keys_of
+from tiffin.backup import Backup, Parts, back_up
 from tiffin.cache import MemoryStats
-from tiffin.doctor import Finding, examine, examine_services
+from tiffin.doctor import Finding, examine, examine_keys, examine_services
 from tiffin.errors import NotFoundError, StorageError
 from tiffin.files import contained, make_folders, translated
 from tiffin.reading import Stats
 from tiffin.store.opened import Opened
 from tiffin.tables import upkeep
+from tiffin.tables.copying import Told
 from tiffin.tables.table import Commit, Table
 from tiffin.tables.upkeep import Vacuumed
 
@@ -124,8 +128,61 @@ class Keeping(Opened):
         """
         return [commit for table in self._named(reference) if (commit := upkeep.compact(table)) is not None]
 
+    def backup(self, to: str | os.PathLike[str], *, check: bool = True, progress: Told | None = None) -> Backup:
+        """Copy the store, while it is used, into a new folder, or bring an earlier backup of it up to date.
+
+        The backup is a store: opening it, or putting its folder in the place of this one, is all it takes. Each table
+        is copied as it is at one moment, with all its versions, tags, stages and quarantined rows; a service, training
+        set or on-demand feature is in it with all that it names. Tables are not all of the same moment, but a derived
+        one never is newer than what it is made from. Settings, API keys (their hashes) and the audit log are copied
+        too; the caches, profiles and the online index, which are made again, are not.
+
+        What is copied is compared with its checksums, and is on the disk when this returns. If it is interrupted, do it
+        again: an unfinished backup is refused when it is opened, and an earlier one stays what it was until all that
+        is new is there. What the store has no more goes from the backup too.
+
+        Parameters
+        ----------
+        to : str or Path
+            A new or empty folder, or an earlier backup of this store.
+        check : bool
+            Whether files that are in the backup already are read and compared with their checksums; those that differ
+            are copied again. Otherwise they are known by their names and sizes.
+        progress : callable, optional
+            Is told a table, how many of its versions are copied, and how many it has.
+
+        Returns
+        -------
+        Backup
+            How much it holds, and how much of that was copied.
+
+        Raises
+        ------
+        CorruptData
+            Something in the store is not what was written; the message names it.
+        StorageError
+            There is no store, something cannot be read, or the backup not be written: `NoSpace` if there is no room.
+        ConflictError
+            The folder holds something else, or a backup to which something was saved, or another backup to it is under
+            way.
+        InvalidInputError
+            The folder lies in the store, or the store in it.
+        """
+        parts = Parts(
+            fs=self._fs,
+            path=self.path,
+            tables=self._catalog,
+            sets=self._sets.tables,
+            registry=self._registry,
+            on_demand=self._on_demands.kept,
+            keys=keys_of(self.path),
+        )
+        return back_up(parts, to, check=check, progress=progress)
+
     def examine(self, reference: str | None = None) -> list[Finding]:
         """Check that every version can be read, every file is what was written, and every service finds its features.
+
+        What is made again by itself when it is damaged is left out: the caches, the profiles and the online index.
 
         Training sets are examined like tables: one is called `training_sets/<name>`.
 
@@ -145,4 +202,5 @@ class Keeping(Opened):
         for name, error in self._on_demands.kept.damaged().items():
             findings.append(Finding(table=name, kind="corrupt", what=error.message, hint=error.hint))
         computed = self._on_demands.references()
-        return [*findings, *self._sets.examine(), *examine_services(self._catalog, self._registry, computed)]
+        services = examine_services(self._catalog, self._registry, computed)
+        return [*findings, *self._sets.examine(), *services, *examine_keys(keys_of(self.path))]

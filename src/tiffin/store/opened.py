@@ -11,6 +11,7 @@ from types import TracebackType
 from typing import Self
 
 from tiffin import config
+from tiffin.backup import check_finished
 from tiffin.cache import DiskCache, MemoryCache
 from tiffin.derived.demand import OnDemands
 from tiffin.derived.kept import KeptOnDemand
@@ -47,6 +48,7 @@ class Opened:
             found = self._fs.stat(self.path.resolve())
         if found is not None and not found.is_folder:
             raise StorageError(f"{self.path} is a file, not a folder", hint="choose another path for the store")
+        check_finished(self._fs, self.path)
         self.settings = config.load(self.path, os.environ, settings)
         options = _options(self.settings)
         self._sets = TrainingSets(self._fs, contained(self.path, "registry"), options)

@@ -7,6 +7,7 @@ from typing import Any
 
 from tiffin.agreement import Server, Verification, verify
 from tiffin.derived.answering import OnDemandAnswer, OnDemandPlan
+from tiffin.errors import TableNotFound
 from tiffin.features import Features, warn_of_majors
 from tiffin.materialize import Lag, Materialized, Progress
 from tiffin.schema.names import TableName
@@ -186,7 +187,13 @@ class Serving(Saving):
             The index cannot be read.
         """
         plan = self._plans.known(features, full_feature_names=full_feature_names)
-        return (plan or self.recall(features, full_feature_names=full_feature_names)).read(entity_rows)
+        if plan is not None:
+            try:
+                return plan.read(entity_rows)
+            except TableNotFound:
+                # On-demand features may have its name by now: they are looked for below.
+                pass
+        return self.recall(features, full_feature_names=full_feature_names).read(entity_rows)
 
     def recall(self, features: Features, *, full_feature_names: bool = False) -> OnlinePlan | OnDemandPlan:
         """Return what `prepare` does, of which what was found out before is found out no more."""

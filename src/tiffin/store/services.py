@@ -133,6 +133,22 @@ class Services(Opened):
         asked = map(parse_reference, stored)
         return tuple(dict.fromkeys(str(self._catalog.name_of(reference)) for reference in asked))
 
+    def on_demand_of(self, features: Features) -> tuple[str, ...]:
+        """List the on-demand features among features, without computing them.
+
+        Parameters
+        ----------
+        features : sequence of str, str or Service
+            As for `tables_of`, and with its errors.
+
+        Returns
+        -------
+        tuple of str
+            `group/name`, each once.
+        """
+        demand = self._on_demands.demand(self._catalog, self._registry, features, full_feature_names=True)
+        return () if demand is None else tuple(step.features.declared.name for step in demand.steps)
+
     def examine_services(self) -> list[Finding]:
         """Check that the file of every feature service can be read and that what it asks for is there.
 

@@ -143,8 +143,11 @@ class Add(msgspec.Struct, rename="camel", frozen=True, kw_only=True):
 
     @property
     def known(self) -> Stats:
-        """What the writer recorded about the rows."""
-        return msgspec.json.decode(self.stats, type=Stats) if self.stats else Stats()
+        """What the writer recorded about the rows; nothing, if it cannot be understood."""
+        try:
+            return msgspec.json.decode(self.stats, type=Stats) if self.stats else Stats()
+        except (msgspec.MsgspecError, RecursionError):
+            return Stats()
 
 
 class Remove(msgspec.Struct, rename="camel", frozen=True, kw_only=True):
@@ -210,6 +213,8 @@ class Details(msgspec.Struct, rename="camel", frozen=True, kw_only=True, omit_de
     """What Tiffin notes about a commit, beyond what Delta's own fields say."""
 
     author: str = ""
+    version: int | None = None
+    """Which version the commit makes: one in the place of another would pass its own checksum."""
     rows: int | None = None
     """Rows of the table after the commit; None if another writer did not count its own."""
     rows_added: int | None = None
@@ -265,6 +270,7 @@ class Action(msgspec.Struct, rename="camel", frozen=True, kw_only=True, omit_def
 
 
 _decode_action = msgspec.json.Decoder(Action).decode
+_UNDECODABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 
 
 class Entry(msgspec.Struct, frozen=True):
@@ -311,7 +317,7 @@ def is_torn(data: bytes) -> bool:
         return noted.isdigit() and len(data) < int(noted) and _checksum(actual) != data[_SEAL]
     try:
         _decode_action(data.rstrip(b"\n").rpartition(b"\n")[2])
-    except msgspec.MsgspecError:
+    except _UNDECODABLE:
         return True
     return False
 
@@ -341,7 +347,7 @@ def decode_commit(data: bytes, where: str) -> Entry:
         raise CorruptData(f"{where} is empty")
     try:
         actions = tuple(map(_decode_action, lines))
-    except msgspec.MsgspecError as error:
+    except _UNDECODABLE as error:
         raise CorruptData(f"{where} is not a Delta commit: {error}") from error
     info = next((action.commit_info for action in actions if action.commit_info), CommitInfo())
     return Entry(info, tuple(action for action in actions if not action.commit_info))

@@ -8,7 +8,7 @@ it is not used, and the log is replayed from an older one.
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +16,9 @@ import msgspec
 import polars as pl
 import xxhash
 
-from tiffin.errors import CorruptData
+from tiffin.errors import CorruptData, StorageError
 from tiffin.files import FileSystem, translated, write_durably
+from tiffin.frames.forked import check_threads
 from tiffin.tables.actions import Action, Add, Metadata, Protocol, encode_lines
 from tiffin.tables.state import State, replay
 
@@ -93,6 +94,7 @@ def write(fs: FileSystem, folder: Path, state: State) -> None:
         *(Action(add=add) for add in state.files.values()),
     ]
     buffer = io.BytesIO()
+    check_threads()
     pl.read_ndjson(encode_lines(actions), schema=_SCHEMA).write_parquet(buffer)
     data = buffer.getvalue()
     write_durably(fs, folder / checksum_name(state.version), xxhash.xxh3_64_hexdigest(data).encode())
@@ -125,16 +127,29 @@ def read(fs: FileSystem, folder: Path, version: int, timestamp: int, table: str)
     path = folder / checkpoint_name(version)
     with translated(path, doing="read"):
         data = bytes(fs.read(path))
-        beside = folder / checksum_name(version)
+    beside = folder / checksum_name(version)
+    with translated(beside, doing="read"):
         written = bytes(fs.read(beside)) if fs.stat(beside) else None
     if written is not None and xxhash.xxh3_64_hexdigest(data).encode() != written:
         raise CorruptData(f"checkpoint {path.name} of table {table} is not what was written: its checksum differs")
+    check_threads()
     try:
         frame = pl.read_parquet(data, columns=list(_SCHEMA))
         actions = list(_actions(frame))
     except (pl.exceptions.PolarsError, msgspec.MsgspecError) as error:
         raise CorruptData(f"checkpoint {path.name} of table {table} cannot be read: {error}") from error
     return replay(table, version, timestamp, actions)
+
+
+def damaged(fs: FileSystem, folder: Path, versions: Iterable[int], table: str) -> list[StorageError]:
+    """Say of each checkpoint that cannot be read what is wrong with it; parameters as for `read`."""
+    found = []
+    for version in versions:
+        try:
+            read(fs, folder, version, 0, table)
+        except StorageError as error:
+            found.append(error)
+    return found
 
 
 def _actions(frame: pl.DataFrame) -> Iterator[Action]:

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import contextlib
 import io
+import itertools
 import os
 import re
 import threading
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import date, datetime
@@ -23,9 +24,11 @@ from urllib.parse import quote, unquote
 import msgspec
 import polars as pl
 import xxhash
+from polars.io.plugins import register_io_source
 
 from tiffin.errors import CorruptData, InvalidInputError, OutcomeUnknown, StorageError
-from tiffin.files import Content, FileSystem, make_folders, translated, write_durably
+from tiffin.files import Content, FileSystem, make_folders, not_written, translated, write_durably
+from tiffin.frames.forked import check_threads
 from tiffin.schema.table import TableSpec
 from tiffin.tables.actions import CHECKSUM, Add, Stats
 
@@ -43,6 +46,8 @@ _MAX_PARTITION_TEXT = 200
 _NO_VALUE = "__HIVE_DEFAULT_PARTITION__"
 _CHECK_BESIDE_BYTES = 4 << 20
 """From this size on it pays to check a file in a thread of its own while it is decoded."""
+_UNREADABLE = (pl.exceptions.PolarsError, pl.exceptions.PanicException)
+"""What Polars raises at a file that is not what it should be."""
 _CASTS = pl.ScanCastOptions(
     integer_cast="upcast",
     float_cast="upcast",
@@ -100,11 +105,43 @@ def write(fs: FileSystem, folder: Path, frame: pl.DataFrame, spec: TableSpec, en
     except OutcomeUnknown as error:
         # Without a commit a data file is nothing yet: here the outcome is known.
         discard(fs, folder, written)
-        raise StorageError(error.message, hint="check the disk; nothing stored was changed") from error
+        raise not_written(error) from error
     except BaseException:
         discard(fs, folder, written)
         raise
     return written
+
+
+def write_stretches(
+    fs: FileSystem, folder: Path, stretches: Iterable[pl.DataFrame], spec: TableSpec, encoding: Encoding
+) -> list[Add]:
+    """Write rows that come in stretches, so that memory holds few of them; else as `write`, without partitions."""
+    written: list[Add] = []
+    rest, held = iter(stretches), list[pl.DataFrame]()
+    try:
+        while held := [*held, *itertools.islice(rest, 2 - len(held))]:
+            if len(held) == 1:
+                written += write(fs, folder, held.pop(), spec, encoding)
+            else:
+                written.append(_write_together(fs, folder, _one_file(held, rest), spec, encoding))
+    except OutcomeUnknown as error:
+        discard(fs, folder, written)
+        raise not_written(error) from error
+    except BaseException:
+        discard(fs, folder, written)
+        raise
+    return written
+
+
+def _one_file(held: list[pl.DataFrame], rest: Iterator[pl.DataFrame]) -> Iterator[pl.DataFrame]:
+    """Take as many stretches as a file should have, those first that are held already, which are let go."""
+    size = 0
+    while size < _MAX_FRAME_BYTES:
+        stretch = held.pop(0) if held else next(rest, None)
+        if stretch is None:
+            return
+        size += int(stretch.estimated_size())
+        yield stretch
 
 
 def discard(fs: FileSystem, folder: Path, adds: Sequence[Add]) -> None:
@@ -177,15 +214,39 @@ def _write_file(
     target = folder.joinpath(*levels)
     if levels:
         make_folders(fs, target)
-    name = f"part-{os.urandom(12).hex()}.parquet"
-    seal = _Seal()
+    name, seal = _new_name(), _Seal()
     write_durably(fs, target / name, seal.content(frame, encoding))
+    path = "/".join([*(quote(level, safe="=") for level in levels), name])
+    return _add(path, values, seal, _stats(frame, spec))
+
+
+def _write_together(
+    fs: FileSystem, folder: Path, stretches: Iterator[pl.DataFrame], spec: TableSpec, encoding: Encoding
+) -> Add:
+    stats: list[Stats] = []
+
+    def noted(*_asked: object) -> Iterator[pl.DataFrame]:
+        for stretch in stretches:
+            stats.append(_stats(stretch, spec))
+            yield stretch
+
+    rows = register_io_source(noted, schema=dict(spec.stored))
+    name, seal = _new_name(), _Seal()
+    write_durably(fs, folder / name, seal.passing_on(rows, encoding))
+    return _add(name, {}, seal, _sum(stats))
+
+
+def _new_name() -> str:
+    return f"part-{os.urandom(12).hex()}.parquet"
+
+
+def _add(path: str, values: Mapping[str, str | None], seal: _Seal, stats: Stats) -> Add:
     return Add(
-        path="/".join([*(quote(level, safe="=") for level in levels), name]),
+        path=path,
         partition_values=dict(values),
         size=seal.size,
         modification_time=time.time_ns() // 1_000_000,
-        stats=msgspec.json.encode(_stats(frame, spec)).decode(),
+        stats=msgspec.json.encode(stats).decode(),
         tags={CHECKSUM: seal.checksum},
     )
 
@@ -208,21 +269,26 @@ class _Seal(io.RawIOBase):
     def content(self, frame: pl.DataFrame, encoding: Encoding) -> Content:
         """Return what a file of the frame is to hold: a small one as bytes, a large one as what writes it."""
         if frame.estimated_size() > _SMALL_FRAME_BYTES:
-            return lambda file: self._pass_on(frame, file, encoding)
+            return self.passing_on(frame, encoding)
         buffer = io.BytesIO()
         _write_parquet(frame, buffer, encoding)
         self._count(buffer.getbuffer())
         return buffer.getbuffer()
 
-    def _pass_on(self, frame: pl.DataFrame, file: io.RawIOBase, encoding: Encoding) -> None:
-        self._file = file
-        try:
-            _write_parquet(frame, cast("BinaryIO", self), encoding)
-        except pl.exceptions.PolarsError:
-            # Polars turns the system's error into one of its own, which does not say whether the disk is full.
-            if self._error is not None:
-                raise self._error from None
-            raise
+    def passing_on(self, rows: pl.DataFrame | pl.LazyFrame, encoding: Encoding) -> Callable[[io.RawIOBase], None]:
+        """Return what writes rows to a file as they come."""
+
+        def write(file: io.RawIOBase) -> None:
+            self._file = file
+            try:
+                _write_parquet(rows, cast("BinaryIO", self), encoding)
+            except pl.exceptions.PolarsError:
+                # Polars turns the system's error into one of its own, which does not say whether the disk is full.
+                if self._error is not None:
+                    raise self._error from None
+                raise
+
+        return write
 
     def _count(self, data: memoryview) -> None:
         self._sum.update(data)
@@ -244,8 +310,10 @@ class _Seal(io.RawIOBase):
         return len(whole)
 
 
-def _write_parquet(frame: pl.DataFrame, file: BinaryIO, encoding: Encoding) -> None:
-    frame.write_parquet(
+def _write_parquet(rows: pl.DataFrame | pl.LazyFrame, file: BinaryIO, encoding: Encoding) -> None:
+    check_threads()
+    write = rows.write_parquet if isinstance(rows, pl.DataFrame) else rows.sink_parquet
+    write(
         file,
         compression="uncompressed" if encoding.compression == "none" else encoding.compression,
         compression_level=encoding.level if encoding.compression == "zstd" else None,
@@ -271,6 +339,17 @@ def _stats(frame: pl.DataFrame, spec: TableSpec) -> Stats:
         min_values={name: low[name] for name in usable},
         max_values={name: high[name] for name in usable},
         null_count={name: bounds["0" + name] for name in names},
+    )
+
+
+def _sum(parts: Sequence[Stats]) -> Stats:
+    """Say of rows what is known of their parts."""
+    bounded = [name for name in parts[0].min_values if all(name in part.min_values for part in parts)]
+    return Stats(
+        num_records=sum(part.num_records or 0 for part in parts),
+        min_values={name: min(part.min_values[name] for part in parts) for name in bounded},
+        max_values={name: max(part.max_values[name] for part in parts) for name in bounded},
+        null_count={name: sum(part.null_count[name] for part in parts) for name in parts[0].null_count},
     )
 
 
@@ -323,15 +402,23 @@ class DataFiles:
         parts = [
             self._scan([add], inside).select(
                 [
-                    _partition_value(add.partition_values.get(name), dtype).alias(name)
-                    if name in spec.partition_by
-                    else pl.col(name)
+                    self._partition_value(add, name, dtype).alias(name) if name in spec.partition_by else pl.col(name)
                     for name, dtype in stored.items()
                 ]
             )
             for add in adds
         ]
         return pl.concat(parts)
+
+    def _partition_value(self, add: Add, name: str, dtype: pl.DataType) -> pl.Expr:
+        text = add.partition_values.get(name)
+        try:
+            return _partition_value(text, dtype)
+        except ValueError as error:
+            raise CorruptData(
+                f"the log of table {self._table} says of file {add.path} that {name!r} is {text!r}: {error}",
+                hint="put the log back from a copy of the store",
+            ) from error
 
     def _scan(self, adds: Sequence[Add], schema: Mapping[str, pl.DataType]) -> pl.LazyFrame:
         with translated(self._folder, doing="read"):
@@ -357,22 +444,23 @@ class DataFiles:
         unchecked = [add for add in adds if add.path not in self._checked]
         if sum(add.size for add in unchecked) < _CHECK_BESIDE_BYTES:
             self.check(unchecked, sums=self._verify)
-            return self._collect(rows)
+            return self._collect(rows, adds)
         with ThreadPoolExecutor(max_workers=1, thread_name_prefix="tiffin-check") as pool:
             checking = pool.submit(self.check, unchecked, sums=self._verify)
             try:
-                frame = self._collect(rows)
+                frame = self._collect(rows, adds)
             finally:
                 # What the check finds explains a failure to decode better than the decoder can.
                 checking.result()
         return frame
 
-    def _collect(self, rows: pl.LazyFrame) -> pl.DataFrame:
+    def _collect(self, rows: pl.LazyFrame, adds: Sequence[Add]) -> pl.DataFrame:
+        check_threads()
         try:
             return rows.collect()
-        except (pl.exceptions.PolarsError, FileNotFoundError) as error:
+        except (*_UNREADABLE, FileNotFoundError) as error:
             raise CorruptData(
-                f"a data file of table {self._table} cannot be read: {error}",
+                f"{self._unreadable(adds)} of table {self._table} cannot be read: {error}",
                 hint="run `tiffin doctor`; older versions may be whole: see `tiffin history`",
             ) from error
         except OSError as error:
@@ -380,6 +468,15 @@ class DataFiles:
                 f"cannot read a data file of table {self._table}: {error}",
                 hint="the file may be whole: mend what the system complains of, and read again",
             ) from error
+
+    def _unreadable(self, adds: Sequence[Add]) -> str:
+        """Name the first file that cannot be decoded; where each can by itself, none of them."""
+        for add, path in zip(adds, self.paths(adds), strict=True):
+            try:
+                pl.scan_parquet(self._fs.source(path), glob=False).collect()
+            except (*_UNREADABLE, OSError):
+                return f"data file {add.path}"
+        return "a data file"
 
     def check(self, adds: Sequence[Add], *, sums: bool = True) -> None:
         """Check that files are there, in the table's folder and, if `sums`, what was written.
@@ -401,12 +498,26 @@ class DataFiles:
             with self._lock:
                 self._checked.add(add.path)
 
+    def locate(self, add: Add) -> Path:
+        """Return where a file lies.
+
+        Raises
+        ------
+        CorruptData
+            It is missing, or a symbolic link leads to it.
+        """
+        path = self._folder / unquote(add.path)
+        with translated(path, doing="look at"):
+            self._check_inside(path)
+        return path
+
     def _check_inside(self, path: Path) -> None:
         """Refuse a file that is missing or that a symbolic link puts somewhere else."""
+        file = path
         while path != self._folder:
             found = self._fs.stat(path)
-            if found is None or found.is_link:
-                what = "is missing" if found is None else "is a symbolic link"
+            if found is None or found.is_link or (found.is_folder and path == file):
+                what = "is missing" if found is None else f"is a {'symbolic link' if found.is_link else 'folder'}"
                 raise CorruptData(
                     f"data file {path.name} of table {self._table} {what}",
                     hint="put it back from a copy of the store, or restore an older version",

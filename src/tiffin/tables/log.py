@@ -244,7 +244,18 @@ class Log:
         CorruptData
             It is not there, or not what was written.
         """
-        return decode_commit(self._read(version), self._named(version))
+        return self._decoded(self._read(version), version)
+
+    def _decoded(self, data: bytes, version: int) -> Entry:
+        where = f"commit {version} of table {self.table}"
+        entry = decode_commit(data, where)
+        made = entry.info.tiffin.version if entry.info.tiffin else None
+        if made not in {None, version}:
+            raise CorruptData(
+                f"{where} is not what was written: it is that of version {made}",
+                hint="put it back from a copy of the store",
+            )
+        return entry
 
     def _read(self, version: int) -> bytes:
         path = self.commit_path(version)
@@ -328,8 +339,7 @@ class Log:
             self._mark = self._read(state.version + 1)
             if is_torn(self._mark):
                 return self._open()
-            entry = decode_commit(self._mark, self._named(state.version + 1))
-            state = state.apply(state.version + 1, entry)
+            state = state.apply(state.version + 1, self._decoded(self._mark, state.version + 1))
         return state
 
     def _is_still(self, state: State) -> bool:
@@ -337,9 +347,6 @@ class Log:
             return self._read(state.version) == self._mark
         except CorruptData:
             return False
-
-    def _named(self, version: int) -> str:
-        return f"commit {version} of table {self.table}"
 
     def _replayed(self, names: tuple[list[int], list[int]], version: int) -> State:
         commits, checkpoints = names

@@ -108,6 +108,7 @@ def entry(table: Table, now: State | None, change: Change, operation: str, note:
         user_metadata=note.message or None,
         tiffin=Details(
             author=note.author,
+            version=now.version + 1 if now else 0,
             rows=(before or 0) + change.rows_added - (change.rows_removed or 0) if known else None,
             rows_added=change.rows_added,
             rows_removed=change.rows_removed,

@@ -9,18 +9,21 @@ from __future__ import annotations
 
 import contextlib
 import io
-import os
 import re
+from pathlib import Path
 
 import polars as pl
+import xxhash
 
 from tiffin.errors import CorruptData, OutcomeUnknown, StorageError
-from tiffin.files import make_folders, sweep, translated, write_durably
+from tiffin.files import make_folders, not_written, sweep, translated, write_durably
 from tiffin.tables.judging import LANDED, REASON, TIME, VERSION
 from tiffin.tables.table import Table
 
-_FOLDER = "_quarantine"
-_NAME = re.compile(r"(\d{20})-[0-9a-f]{16}\.arrow")
+FOLDER = "_quarantine"
+_NAME = re.compile(r"\d{20}-(?:[0-9a-f]{32}|[0-9a-f]{16})\.arrow")
+"""The version, and the file's XXH3-128; in the shorter form, which was once used, digits that say nothing."""
+_CHECKSUM_DIGITS = 32
 
 
 def write(table: Table, version: int, rows: pl.DataFrame) -> str:
@@ -51,15 +54,15 @@ def write(table: Table, version: int, rows: pl.DataFrame) -> str:
     )
     data = io.BytesIO()
     told.write_ipc(data, compression="zstd")
-    folder = table.folder / _FOLDER
-    name = f"{version:020}-{os.urandom(8).hex()}.arrow"
+    folder = table.folder / FOLDER
+    name = f"{version:020}-{xxhash.xxh3_128_hexdigest(data.getbuffer())}.arrow"
     try:
         make_folders(table.fs, folder)
         write_durably(table.fs, folder / name, data.getbuffer())
     except OutcomeUnknown as error:
         # Without a commit it is nothing yet: here the outcome is known.
         discard(table, name)
-        raise StorageError(error.message, hint="check the disk; nothing stored was changed") from error
+        raise not_written(error) from error
     return name
 
 
@@ -67,7 +70,7 @@ def discard(table: Table, name: str) -> None:
     """Remove what was kept apart for a save that was refused after all; nothing is called by the empty name."""
     with contextlib.suppress(OSError):
         if name:
-            table.fs.remove(table.folder / _FOLDER / name)
+            table.fs.remove(table.folder / FOLDER / name)
 
 
 def read(table: Table) -> pl.DataFrame:
@@ -86,7 +89,7 @@ def read(table: Table) -> pl.DataFrame:
         A file is damaged.
     """
     table.log.require()
-    parts = [_read(table, name) for name in _names(table)]
+    parts = [_read(table, name) for name in file_names(table)]
     if not parts:
         own = {REASON: pl.String(), TIME: pl.Datetime("ms", "UTC"), VERSION: pl.Int64(), LANDED: pl.Boolean()}
         return pl.DataFrame(schema={**table.log.require().spec.dtypes, **own})
@@ -105,13 +108,29 @@ def read(table: Table) -> pl.DataFrame:
         )
 
 
+def damaged(table: Table) -> list[StorageError]:
+    """Say of each file that cannot be read what is wrong with it."""
+    found = []
+    for name in file_names(table):
+        try:
+            _read(table, name)
+        except StorageError as error:
+            found.append(error)
+    return found
+
+
+def check(table: Table, name: str) -> None:
+    """Raise `CorruptData` if a file is not what was written."""
+    _read(table, name)
+
+
 def clear(table: Table) -> int:
     """Remove all rows that are kept apart; return how many they were."""
     table.log.require()
-    folder = table.folder / _FOLDER
+    folder = table.folder / FOLDER
     # Under the lock: a save that is about to land has its file here already.
     with table.log.writing(), table.log.committing():
-        names = _names(table)
+        names = file_names(table)
         rows = 0
         for name in names:
             # A damaged one goes with the others.
@@ -126,25 +145,33 @@ def clear(table: Table) -> int:
     return rows
 
 
-def _names(table: Table) -> list[str]:
-    folder = table.folder / _FOLDER
+def file_names(table: Table) -> list[str]:
+    """List the files, oldest first."""
+    folder = table.folder / FOLDER
     with translated(folder, doing="list"):
         found = table.fs.names(folder) if table.fs.stat(folder) else []
     return sorted(name for name in found if _NAME.fullmatch(name))
 
 
 def _read(table: Table, name: str) -> pl.DataFrame:
-    path = table.folder / _FOLDER / name
+    path = table.folder / FOLDER / name
     with translated(path, doing="read"):
         data = table.fs.read(path)
+    checksum = path.stem.partition("-")[2]
+    if len(checksum) == _CHECKSUM_DIGITS and xxhash.xxh3_128_hexdigest(data) != checksum:
+        raise _damaged(path, "its checksum differs")
     try:
         rows = pl.read_ipc(bytes(data))
     except pl.exceptions.PolarsError as error:
-        raise CorruptData(
-            f"{path} is not what was written: {error}",
-            hint="put it back from a copy of the store, or clear the quarantine: store.clear_quarantine",
-        ) from error
+        raise _damaged(path, str(error)) from error
     return rows.with_columns(pl.lit(_landed(table, name), dtype=pl.Boolean).alias(LANDED))
+
+
+def _damaged(path: Path, problem: str) -> CorruptData:
+    return CorruptData(
+        f"{path} is not what was written: {problem}",
+        hint="put it back from a copy of the store, or clear the quarantine: store.clear_quarantine",
+    )
 
 
 def _landed(table: Table, name: str) -> bool | None:

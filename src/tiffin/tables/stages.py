@@ -15,10 +15,10 @@ import msgspec
 
 from tiffin.errors import CorruptData
 from tiffin.files import contained, make_folders, sweep, translated, write_durably
+from tiffin.files.sealed import read_sealed, seal
 from tiffin.schema.names import is_part
 from tiffin.tables.actions import Action, Add, CommitInfo, Details
 from tiffin.tables.log import Log
-from tiffin.tables.sealed import read_sealed, seal
 from tiffin.tables.state import Aside, State, replay
 
 FOLDER = "_stages"

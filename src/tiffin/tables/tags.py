@@ -14,8 +14,8 @@ import msgspec
 
 from tiffin.errors import CorruptData, VersionNotFound
 from tiffin.files import contained, write_durably
+from tiffin.files.sealed import read_sealed, seal
 from tiffin.tables.log import Log
-from tiffin.tables.sealed import read_sealed, seal
 from tiffin.tables.state import State
 
 FILE = "_tags.json"

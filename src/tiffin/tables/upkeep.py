@@ -22,6 +22,7 @@ from tiffin.schema.table import TableSpec
 from tiffin.tables import checkpoint, datafiles
 from tiffin.tables.actions import Add, Input
 from tiffin.tables.constraining import bound
+from tiffin.tables.merging import stretches
 from tiffin.tables.publishing import Change, Note, publish
 from tiffin.tables.stages import Staged
 from tiffin.tables.state import State, at_their_places
@@ -114,10 +115,8 @@ def compact(table: Table, *, only_if_due: bool = False) -> Commit | None:
         if count < 2:
             return None
         old = files[-count:]
-        rows = table.stored(old, now.spec)
-        if now.spec.order:
-            rows = rows.sort(now.spec.order, maintain_order=True)
-        new = datafiles.write(table.fs, table.folder, rows, now.spec, table.options.encoding)
+        rows = stretches(table, old, now.spec)
+        new = datafiles.write_stretches(table.fs, table.folder, rows, now.spec, table.options.encoding)
         change = Change(now.spec, new, old, changes_data=False)
         try:
             return publish(table, now, change, "compact", Note(message=f"merged {count} files"))

@@ -86,7 +86,7 @@ class TrainingSets:
     def __init__(self, fs: FileSystem, folder: Path, options: Options) -> None:
         self._fs = fs
         self._folder = folder / _GROUP
-        self._tables = Catalog(fs, folder, options)
+        self.tables = Catalog(fs, folder, options)
         self._read: dict[str, tuple[State, TrainingSet]] = {}
         """What was read, and of which version: whether that is still the newest, one `stat` tells."""
         self._is_swept = False
@@ -317,7 +317,7 @@ class TrainingSets:
 
     def _table(self, name: str) -> Table:
         """Return the table of a training set that may or may not exist."""
-        return self._tables.table(TableName(_GROUP, check_part(name, "training set")))
+        return self.tables.table(TableName(_GROUP, check_part(name, "training set")))
 
     def _not_found(self, name: str) -> TrainingSetNotFound:
         known = [other for other in self._folders() if self._is_there(self._table(other))]
@@ -333,6 +333,18 @@ class TrainingSets:
                 for name in sorted(names)
                 if is_part(name) and (found := self._fs.stat(self._folder / name)) and found.is_folder
             ]
+
+
+def kept_in(table: Table) -> TrainingSet:
+    """Read the training set that a table is.
+
+    Raises
+    ------
+    CorruptData
+        It is damaged.
+    """
+    with _damage_told(table.name.name):
+        return _decoded(table.name.name, table, table.log.require())
 
 
 def _decoded(name: str, table: Table, state: State) -> TrainingSet:

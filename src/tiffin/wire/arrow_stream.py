@@ -17,7 +17,7 @@ from tiffin.errors import InvalidInputError
 from tiffin.frames import FeatureFrame, Lock, ingest
 from tiffin.wire.bounds import Bounds, expanded_bytes
 from tiffin.wire.results import read_lock
-from tiffin.wire.untrusted import reading
+from tiffin.wire.untrusted import check_fields, reading
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -138,6 +138,7 @@ def from_stream(data: bytes | memoryview, bounds: Bounds | None = None) -> Recei
 
 def _batches(reader: pa.RecordBatchStreamReader, bounds: Bounds | None) -> tuple[list[pa.RecordBatch], pa.Schema]:
     batches, rows, size_bytes = [], 0, 0
+    check_fields(reader.schema)
     if bounds:
         bounds.check_columns(len(reader.schema))
     for batch in reader:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import io
 from itertools import chain
 from typing import TYPE_CHECKING
@@ -9,15 +10,19 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from tiffin.errors import InvalidInputError
-from tiffin.frames import FeatureFrame, ingest
+from tiffin.frames import FeatureFrame, check_names, ingest
 from tiffin.wire.bounds import Bounds, expanded_bytes
-from tiffin.wire.untrusted import reading
+from tiffin.wire.untrusted import check_fields, reading
 
 if TYPE_CHECKING:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
 _BATCH_ROWS = 65_536
+_MARK = b"\xef\xbb\xbf"
+"""The byte order mark of UTF-8."""
+_LONGEST_IN_LISTS = 16
+"""Bytes of a value of fixed length; decimals have as many."""
 
 
 def to_parquet(frame: FeatureFrame) -> bytes:
@@ -67,6 +72,9 @@ def from_parquet(data: bytes | memoryview, bounds: Bounds) -> FeatureFrame:
         opened = pq.ParquetFile(pa.BufferReader(data))
         bounds.check_columns(opened.metadata.num_columns)
         bounds.check_rows(opened.metadata.num_rows)
+        # Pages are decompressed whole, and bytes of fixed length filled in, before they can be counted.
+        bounds.check_size(_least_bytes(opened))
+        check_fields(opened.schema_arrow)
         # As dictionaries, so that a value which stands in very many places is held once until it is counted.
         counted = _bounded(pq.ParquetFile(pa.BufferReader(data), read_dictionary=_texts(opened)), bounds)
         if any(pa.types.is_nested(field.type) for field in opened.schema_arrow):
@@ -76,6 +84,26 @@ def from_parquet(data: bytes | memoryview, bounds: Bounds) -> FeatureFrame:
             table = counted.cast(opened.schema_arrow)
         found = ingest(table.replace_schema_metadata(None))
         return FeatureFrame(found.frame, origins=found.origins)
+
+
+def _least_bytes(opened: pq.ParquetFile) -> int:
+    """Tell how much is read at least, as far as the file says so.
+
+    Of the single parts of columns nothing is asked: PyArrow ends the process at some that make no sense.
+
+    Raises
+    ------
+    InvalidInputError
+        There are long values of fixed length in lists, of which a few bytes stand for any number.
+    """
+    columns = map(opened.schema.column, range(len(opened.schema.names)))
+    fixed = [column for column in columns if column.physical_type == "FIXED_LEN_BYTE_ARRAY"]
+    if any(column.max_repetition_level and column.length > _LONGEST_IN_LISTS for column in fixed):
+        raise InvalidInputError(
+            "the file has long bytes of fixed length in lists", hint="write them as bytes of any length"
+        )
+    groups = map(opened.metadata.row_group, range(opened.num_row_groups))
+    return sum(max(group.total_byte_size, group.num_rows * sum(column.length for column in fixed)) for group in groups)
 
 
 def _texts(opened: pq.ParquetFile) -> list[str]:
@@ -157,10 +185,28 @@ def from_csv(data: bytes | memoryview, bounds: Bounds) -> FeatureFrame:
     # Commas inside of names count too; it takes long to find out that there are as many columns.
     bounds.check_columns(1 + bytes(data).partition(b"\n")[0].count(b","))
     try:
-        frame = pl.read_csv(bytes(data), infer_schema=False, truncate_ragged_lines=False)
+        # With a mark in front of it, it is text: Polars would undo a compression, without bounds.
+        text = _MARK + bytes(data).removeprefix(_MARK)
+        frame = pl.read_csv(text, infer_schema=False, truncate_ragged_lines=False)
     except pl.exceptions.PolarsError as error:
         raise InvalidInputError(
             f"the body is no CSV: {error}", hint="begin with a line of names; all lines have as many fields"
         ) from error
     bounds.check_rows(frame.height)
+    names = _header(data)
+    check_names(names)
+    if len(names) != frame.width:
+        raise InvalidInputError(
+            "the body is no CSV: its first line has other columns", hint="begin with a line of names"
+        )
+    frame.columns = names
     return FeatureFrame(frame)
+
+
+def _header(data: bytes | memoryview) -> list[str]:
+    """Read the names, which Polars leaves with doubled quotes, and tells apart if two are the same."""
+    line = bytes(data).removeprefix(_MARK).partition(b"\n")[0].removesuffix(b"\r")
+    try:
+        return next(csv.reader([line.decode()]), [])
+    except (csv.Error, UnicodeDecodeError) as error:
+        raise InvalidInputError(f"the body is no CSV: {error}", hint="begin with a line of names") from error

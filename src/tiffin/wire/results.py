@@ -64,7 +64,7 @@ def _lock(kind: type, value: Any) -> Any:
     raise TypeError(f"a {kind.__qualname__} is no result of the store")
 
 
-def read_lock(written: dict[str, Any]) -> Lock:
+def read_lock(written: Any) -> Lock:
     """Make the lock that `Lock.to_dict` wrote, of a training frame or another.
 
     Raises
@@ -72,9 +72,10 @@ def read_lock(written: dict[str, Any]) -> Lock:
     msgspec.ValidationError
         It is none.
     """
-    if "sources" in written:
-        return Lock.from_dict(written)
-    return Lock(msgspec.convert(written.get("versions"), dict[str, int]))
+    said = msgspec.convert(written, dict[str, Any])
+    if "sources" in said:
+        return Lock.from_dict(said)
+    return Lock(msgspec.convert(said.get("versions"), dict[str, int]))
 
 
 _ENCODER = msgspec.json.Encoder(enc_hook=_plain)

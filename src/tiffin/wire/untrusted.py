@@ -5,11 +5,17 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 import msgspec
 import polars as pl
 
-from tiffin.errors import InvalidInputError
+from tiffin.errors import InvalidInputError, InvalidName
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    import pyarrow as pa
 
 
 @contextmanager
@@ -37,7 +43,22 @@ def reading(what: str) -> Iterator[None]:
         msgspec.MsgspecError,
         struct.error,
         UnicodeError,
+        KeyError,  # at types that PyArrow has no class for
         OSError,
     ) as error:
         reason = f"{error}".partition("\n")[0]
         raise InvalidInputError(f"the body is no valid {what}: {reason}", hint="send it whole") from error
+
+
+def check_fields(fields: Iterable[pa.Field]) -> None:
+    """Refuse names of columns and of what is inside of them that no other library could be handed.
+
+    Raises
+    ------
+    InvalidName
+        One holds a NUL, which ends it in C.
+    """
+    for field in fields:
+        if "\0" in field.name:
+            raise InvalidName(f"{field.name[:40]!r} cannot be the name of a column", hint="rename it")
+        check_fields(map(field.type.field, range(field.type.num_fields)))

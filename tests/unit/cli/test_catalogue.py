@@ -222,3 +222,6 @@ def test_a_damaged_table_is_listed_in_its_place(cli):
     assert "user/ratings" in told.stdout
     assert "tiffin doctor user/bad" in told.stderr
     assert [table["problem"] != "" for table in cli.json("ls")["tables"]] == [True, False]
+    exported = cli("definitions", "export")
+    assert '[tables."user/ratings"]' in exported.stdout
+    assert "warning: table user/bad cannot be read, and is left out" in exported.stderr

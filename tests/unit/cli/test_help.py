@@ -16,7 +16,7 @@ import tiffin
 from tiffin import FeatureStore
 from tiffin.access import keys_of
 from tiffin.cli.app import app
-from tiffin.cli.demo import calling, course
+from tiffin.cli.demo import calling, course, serving
 
 PAGE = (Path(__file__).parents[3] / "docs" / "cli.md").read_text()
 
@@ -93,6 +93,7 @@ def furnish(example: str) -> None:
 def test_the_example_works(cli, monkeypatch, example):
     furnish(example)
     monkeypatch.setattr(course, "MADE_UP_MOVIES", 80)
+    monkeypatch.setattr(serving, "SIZES", {1: 50, 100: 5})
     # test_movies.py looks at the server that the demo calls.
     monkeypatch.setattr(calling, "call", lambda run, ratings: None)
     given = None

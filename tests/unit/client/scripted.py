@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import ssl
 import subprocess
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -25,6 +27,11 @@ class Asked(NamedTuple):
 
 
 Answer = Callable[[BaseHTTPRequestHandler], None]
+
+TABLE = {"data": [{"x": 1}]}
+COMMIT = {"table": "g/t", "version": 0, "timestamp": "2024-01-01T00:00:00Z", "operation": "append"}
+OK = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
+EMPTY = OK + b"Content-Length: 2\r\n\r\n[]"
 
 
 def says(status: int, body: object = None, **headers: str) -> Answer:
@@ -145,3 +152,26 @@ def scripted(tls: ssl.SSLContext | None = None) -> Iterator[Scripted]:
         server.shutdown()
         server.server_close()
         thread.join(5)
+
+
+def sends(*pieces: bytes, then_closes: bool = False) -> Answer:
+    """Answer with these bytes, one piece after the other."""
+
+    def answer(handler: BaseHTTPRequestHandler) -> None:
+        for piece in pieces:
+            handler.wfile.write(piece)
+        handler.close_connection = then_closes
+
+    return answer
+
+
+def ports(server: Scripted) -> list[int]:
+    return [asked.port for asked in server.asked]
+
+
+async def until(holds: Callable[[], bool]) -> None:
+    """Wait for something, and let others go on meanwhile."""
+    end = time.monotonic() + 10
+    while not holds():
+        assert time.monotonic() < end
+        await asyncio.sleep(0.002)

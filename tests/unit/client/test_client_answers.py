@@ -99,7 +99,7 @@ def test_an_entity_that_its_column_cannot_hold_is_null_in_a_frame(server):
 
 
 def test_a_value_that_its_column_cannot_hold_is_not_passed_over(server):
-    with pytest.raises((TypeError, pl.exceptions.PolarsError)):
+    with pytest.raises(errors.StorageError, match="not what was expected"):
         asked(server, reply("Int64", ["seven"])).to_polars()
 
 

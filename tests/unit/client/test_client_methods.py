@@ -15,7 +15,11 @@ from tiffin.errors import InvalidInputError
 from tiffin.store import FeatureStore
 
 CLIENTS = [tiffin.FeatureStoreClient, tiffin.AsyncFeatureStoreClient]
-AT_HOME = {"cache_stats", "files", "glance", "init", "plans", "recall", "snapshot", "start_api_server", "tables_of"}
+AT_HOME = {
+    "backup",
+    "cache_stats", "files", "glance", "init", "on_demand_of", "plans", "recall", "snapshot", "start_api_server",
+    "tables_of",
+}  # fmt: skip
 """About the folder and the process, which are the server's."""
 ONLY_HERE = {"get_feature", "save_feature", "get_batch_features", "get_feature_info"}
 """The guides'."""

@@ -11,7 +11,7 @@ import re
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -34,13 +34,6 @@ COMMIT = {"table": "g/t", "version": 3, "timestamp": "2024-01-01T00:00:00Z", "op
 ROWS = [{"x": 1}]
 
 Ask = Callable[..., Any]
-
-
-@pytest.fixture
-def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Scripted]:
-    monkeypatch.setattr(attempts, "_FIRST_PAUSE_S", 0.002)
-    with scripted() as running:
-        yield running
 
 
 @pytest.fixture(params=["sync", "async"])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gzip
 import json
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import Any
 
@@ -472,6 +473,39 @@ def test_a_log_that_cannot_be_written_fails_no_request(tmp_path, caplog):
 
     assert asyncio.run(asked()).status_code == 200
     assert "cannot write to the log" in caplog.text
+
+
+def test_a_log_with_a_bound_is_put_by_when_it_is_full_and_the_oldest_goes(tmp_path):
+    bounded, unbounded = Lines(tmp_path / "audit.jsonl", 200), Lines(tmp_path / "access.jsonl")
+    for number in range(60):
+        bounded.write(number=number)
+        unbounded.write(number=number)
+
+    def numbers(name):
+        return [json.loads(line)["number"] for line in (tmp_path / name).read_text().splitlines()]
+
+    assert numbers("access.jsonl") == [*range(60)]
+    newest_first = ["audit.jsonl", *(f"audit.{number}.jsonl" for number in range(1, 9))]
+    kept = [numbers(name) for name in newest_first if (tmp_path / name).exists()]
+    assert [number for several in reversed(kept) for number in several] == [*range(60 - sum(map(len, kept)), 60)]
+    assert all((tmp_path / name).stat().st_size <= 300 for name in newest_first if (tmp_path / name).exists())
+    assert sorted(path.name for path in tmp_path.glob("audit*jsonl")) == sorted(
+        name for name in newest_first if (tmp_path / name).exists()
+    )
+    assert 8 * 4 <= sum(map(len, kept)) < 60
+
+
+def test_many_who_put_a_full_log_by_at_once_lose_no_line(tmp_path):
+    def write(worker):
+        lines = Lines(tmp_path / "audit.jsonl", 1_000)
+        for number in range(20):
+            lines.write(worker=worker, number=number)
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(write, range(4)))
+    found = [json.loads(line) for path in tmp_path.glob("audit*.jsonl") for line in path.read_text().splitlines()]
+    assert {(one["worker"], one["number"]) for one in found} == {(a, b) for a in range(4) for b in range(20)}
+    assert len(found) == 80
 
 
 def test_figures_go_by_the_template_of_a_route_and_never_by_what_was_asked(guarded):

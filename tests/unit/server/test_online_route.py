@@ -293,6 +293,20 @@ def test_keys_that_json_has_no_form_for_beside_what_is_computed(client, store):
     store.drop("user/daily")
 
 
+def test_what_is_computed_may_take_the_name_of_a_table_that_was_asked_for_and_dropped(client, store):
+    store.save("user/twice", [{"user_id": 7, "mean": 1.0}], entity="user_id", online=True)
+    assert ask(client, ["user/twice"], [{"user_id": 7}])["rows"] == [{"user_id": 7, "mean": 1.0}]
+    store.drop("user/twice")
+    gone = {"features": ["user/twice"], "entity_rows": [{"user_id": 7}]}
+    assert [refusal(client, gone)[0] for _ in range(2)] == [404, 404]
+    twice = tiffin.on_demand(
+        "user/twice", inputs=["user/ratings:mean"], outputs={"two": pl.Float64}, sql={"two": "2 * mean"}
+    )
+    store.register(twice)
+    assert ask(client, ["user/twice"], [{"user_id": 7}])["rows"] == [{"user_id": 7, "two": 9.0}]
+    store.unregister("user/twice")
+
+
 def test_feast_is_answered_what_is_computed(client, computed):
     asked = {"feature_service": "surprises", "full_feature_names": True}
     entities = {"user_id": [7], "stars": [5], "since": [SINCE], "other": [1]}

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
+import gc
 import logging
+import weakref
 
 import httpx
 import pytest
 from polars.exceptions import PanicException
+from starlette.requests import ClientDisconnect
 
 import tiffin
 from app_client import AppClient
@@ -14,7 +18,7 @@ from tiffin import errors
 from tiffin.errors import CorruptData, NoSpace, StorageError, TiffinError
 from tiffin.server.app import create_app
 from tiffin.server.options import ServerOptions
-from tiffin.server.problems import answer_of
+from tiffin.server.problems import Problems, answer_of
 from tiffin.server.status import headers_of, public, status_of
 from tiffin.store import FeatureStore
 from tiffin.wire import Problem, decode, to_error
@@ -166,3 +170,42 @@ def test_a_library_that_panics_is_answered_in_the_same_shape(client, store, monk
     answer = client.get("/tables/g/t/history")
     assert (answer.status_code, answer.headers["content-type"]) == (500, PROBLEM)
     assert "panicked" not in answer.text
+
+
+class _Body:
+    """What a request holds on to."""
+
+
+@pytest.mark.parametrize(
+    "failing",
+    [errors.TableNotFound("no table"), ValueError("not foreseen"), ClientDisconnect()],
+    ids=lambda e: type(e).__name__,
+)
+def test_what_a_failed_request_held_is_let_go_at_once(failing, caplog):
+    # Pytest would keep what is logged, with the trace.
+    caplog.set_level(logging.CRITICAL, "tiffin.server")
+    held = []
+
+    async def app(scope, receive, send):
+        body = _Body()
+        held.append(weakref.ref(body))
+        try:
+            raise failing
+        except type(failing) as error:
+            # As libraries do: the error knows the frame by its trace, and the frame the error.
+            kept = error
+            raise kept from KeyError("its cause")
+
+    async def nothing(*_):
+        return None
+
+    async def ask():
+        await Problems(app)({"type": "http", "state": {}}, nothing, nothing)
+
+    gc.collect()
+    gc.disable()
+    try:
+        asyncio.run(ask())
+        assert held[0]() is None
+    finally:
+        gc.enable()

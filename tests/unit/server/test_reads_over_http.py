@@ -15,7 +15,7 @@ import tiffin
 from app_client import AppClient
 from tiffin.errors import TableNotFound
 from tiffin.server.answers import forms
-from tiffin.server.app import create_app
+from tiffin.server.app import create_app, routed
 from tiffin.server.options import ServerOptions
 from tiffin.store.read import Reading
 from tiffin.wire import from_stream
@@ -279,3 +279,10 @@ def test_info_tells_of_tables_without_reading_them(fixed):
     there = fixed.get("/features/g/t/info").json()["storage_info"]
     assert (there["exists"], there["row_count"], there["column_count"]) == (True, 100, 3)
     assert fixed.get("/features/g/none/info").json()["storage_info"]["exists"] is False
+
+
+@pytest.mark.parametrize(("set_to", "bytes_kept"), [(1_000, 1_000), (0, 0), (1 << 30, 64 << 20)])
+def test_answers_that_are_kept_take_no_more_than_the_memory_cache_may(tmp_path, set_to, bytes_kept):
+    with tiffin.FeatureStore(tmp_path, memory_cache_bytes=set_to) as store:
+        app = routed(store, ServerOptions())
+    assert app.state.answers.stats()["max_bytes"] == bytes_kept

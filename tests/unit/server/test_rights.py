@@ -35,6 +35,9 @@ def store(tmp_path_factory):
         outputs = {"y": pl.Float64}
         opened.register(tiffin.on_demand("g/od", inputs=["other/u:median"], outputs=outputs, sql={"y": "median"}))
         opened.register(tiffin.on_demand("g/own", inputs=["g/t:mean"], outputs=outputs, sql={"y": "mean * 2"}))
+        opened.register(tiffin.on_demand("other/of_own", inputs=["g/t:mean"], outputs=outputs, sql={"y": "mean * 2"}))
+        opened.create_service("computed", ["other/of_own:y"])
+        opened.save_training_set("computed", opened.get_historical_features(None, ["other/of_own:y"]))
         yield opened
 
 
@@ -119,6 +122,15 @@ CLOSED = [
     ("POST", "/compact", {"table": "u"}),
     ("GET", "/examine", None),
     ("GET", "/examine?table=other/u", None),
+    ("POST", "/online", {"features": ["other/of_own:y"], "entity_rows": [{"id": 1}]}),
+    ("POST", "/historical", {"features": ["other/of_own:y"], **SPINE}),
+    ("POST", "/historical", {"features": "computed", **SPINE}),
+    ("POST", "/leakage", {"features": ["other/of_own:y"], "label": "y", **SPINE}),
+    ("POST", "/verify", {"features": ["other/of_own:y"]}),
+    ("POST", "/services", {"name": "new", "features": ["other/of_own:y"]}),
+    ("GET", "/training-sets/computed", None),
+    ("POST", "/training-sets/computed/reproduce", None),
+    ("DELETE", "/training-sets/computed", None),
     ("POST", "/tables/other/u/plan", {"rows": [{"id": 1}]}),
     ("PATCH", "/tables/other/u", {"owner": "me"}),
     ("POST", "/tables/other/u/rename", {"old": "x", "new": "y"}),
@@ -180,7 +192,7 @@ def test_lists_show_what_the_caller_may_see(keyed):
     assert said(keyed["reader"]("GET", "/training-sets")) == []
     assert list(said(keyed["reader"]("GET", "/ready"))["online"]) == ["g/t"]
     assert "other/u" in [table["table"] for table in said(keyed["root"]("GET", "/tables"))]
-    assert len(said(keyed["root"]("GET", "/training-sets"))) == 1
+    assert len(said(keyed["root"]("GET", "/training-sets"))) == 2
 
 
 def test_lists_of_what_is_made_show_what_the_caller_may_see(keyed):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta, timezone
+from types import SimpleNamespace
 
 import msgspec
 import polars as pl
@@ -14,6 +15,7 @@ import tiffin
 from app_client import AppClient
 from tiffin.errors import StorageError
 from tiffin.frames import FeatureFrame
+from tiffin.server import health
 from tiffin.server.app import create_app
 from tiffin.server.options import Limits, ServerOptions
 from tiffin.wire import from_stream, to_parquet, to_stream
@@ -203,6 +205,14 @@ def test_a_store_that_is_away_is_not_made_anew_by_a_save(client, store, is_left_
         store.path.rename(store.path.with_name("empty"))
     away.rename(store.path)
     assert client.post("/tables/g/new", json=body).status_code == 200
+
+
+def test_a_folder_of_the_same_number_on_another_disk_is_another(client, store, monkeypatch):
+    assert client.get("/ready").status_code == 200
+    found = health.LOCAL.stat(store.path)
+    mounted = SimpleNamespace(stat=lambda path: found._replace(device=found.device + 1))
+    monkeypatch.setattr(health, "LOCAL", mounted)
+    assert client.get("/ready").status_code == 503
 
 
 def test_a_store_that_was_never_there_is_made_by_the_first_save(tmp_path):

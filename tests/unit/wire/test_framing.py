@@ -1,13 +1,16 @@
 import datetime as dt
 import decimal
+import gzip
 import io
 import struct
+import zlib
 
 import pandas as pd
 import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import zstandard
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -156,30 +159,53 @@ class TestFiles:
 
     def test_a_parquet_file_of_very_many_equal_values_is_refused(self):
         stream = io.BytesIO()
-        pq.write_table(pa.table({"a": pa.array(["x" * 1000] * 200_000)}), stream)
-        assert len(stream.getvalue()) < 300_000
+        pq.write_table(pa.table({"a": pa.repeat("x" * 1000, 60_000)}), stream)
+        assert len(stream.getvalue()) < 90_000
         with pytest.raises(LimitError):
-            from_parquet(stream.getvalue(), Bounds(size_bytes=100_000_000))
+            from_parquet(stream.getvalue(), Bounds(size_bytes=30_000_000))
 
     @pytest.mark.parametrize("kind", ["list", "struct"])
     def test_neither_is_it_read_where_they_stand_inside_of_others(self, kind):
-        texts = pa.array(["x" * 1000] * 200_000)
-        whole = pa.array(range(0, 200_001, 20), pa.int32())
+        texts = pa.repeat("x" * 1000, 60_000)
+        whole = pa.array(range(0, 60_001, 20), pa.int32())
         column = (
             pa.ListArray.from_arrays(whole, texts) if kind == "list" else pa.StructArray.from_arrays([texts], ["q"])
         )
         stream = io.BytesIO()
-        pq.write_table(pa.table({"a": column}), stream, row_group_size=5000)
+        pq.write_table(pa.table({"a": column}), stream, row_group_size=1500)
         usual = pa.default_memory_pool()
         pool = pa.proxy_memory_pool(usual)
         pa.set_memory_pool(pool)
         try:
             with pytest.raises(LimitError):
-                from_parquet(stream.getvalue(), Bounds(size_bytes=50_000_000))
+                from_parquet(stream.getvalue(), Bounds(size_bytes=15_000_000))
         finally:
             pa.set_memory_pool(usual)
-        assert pool.max_memory() < 50_000_000
+        assert pool.max_memory() < 15_000_000
         assert from_parquet(stream.getvalue(), BOUNDS).to_polars()["a"].dtype.is_nested()
+
+    @pytest.mark.parametrize("is_fixed", [True, False])
+    def test_long_values_are_refused_before_they_are_decoded(self, is_fixed):
+        kind = pa.binary(100_000) if is_fixed else pa.binary()
+        stream = io.BytesIO()
+        pq.write_table(pa.table({"a": pa.array([bytes(100_000)] * 200, kind)}), stream, use_dictionary=is_fixed)
+        usual = pa.default_memory_pool()
+        pool = pa.proxy_memory_pool(usual)
+        pa.set_memory_pool(pool)
+        try:
+            with pytest.raises(LimitError):
+                from_parquet(stream.getvalue(), Bounds(size_bytes=10_000_000))
+        finally:
+            pa.set_memory_pool(usual)
+        assert pool.max_memory() < 1_000_000
+        assert len(from_parquet(stream.getvalue(), BOUNDS)) == 200
+
+    def test_long_values_of_fixed_length_in_lists_are_refused(self):
+        column = pa.array([[bytes(1000)] * 10], pa.list_(pa.binary(1000)))
+        stream = io.BytesIO()
+        pq.write_table(pa.table({"a": column}), stream)
+        with pytest.raises(InvalidInputError, match="fixed length in lists"):
+            from_parquet(stream.getvalue(), BOUNDS)
 
     def test_too_many_rows_are_refused(self):
         with pytest.raises(LimitError):
@@ -202,3 +228,25 @@ class TestFiles:
     def test_what_csv_has_no_form_for_is_refused(self):
         with pytest.raises(InvalidInputError, match="no form"):
             to_csv(FeatureFrame(FRAME))
+
+
+@pytest.mark.parametrize("compress", [gzip.compress, zlib.compress, zstandard.compress])
+def test_csv_is_never_decompressed_behind_the_bounds(compress):
+    with pytest.raises(InvalidInputError, match="no CSV"):
+        from_csv(compress(b"a\n" + b"1\n" * 1000), Bounds())
+
+
+def test_names_in_csv_are_those_that_were_written():
+    frame = FeatureFrame(pl.DataFrame({'a "b"': ["1"], "c,d": ["2"], '"': ["3"]}))
+    assert from_csv(to_csv(frame), Bounds()).columns == frame.columns
+    with pytest.raises(InvalidInputError, match="two columns"):
+        from_csv(b"a,a\n1,2\n", Bounds())
+
+
+def test_a_name_that_ends_early_in_c_is_refused():
+    inner = pa.table({"a": pa.array([{"b\0": 1}], pa.struct([("b\0", pa.int64())]))})
+    sink = io.BytesIO()
+    with pa.ipc.new_stream(sink, inner.schema) as writer:
+        writer.write_table(inner)
+    with pytest.raises(InvalidInputError, match="name of a column"):
+        from_stream(sink.getvalue(), Bounds())

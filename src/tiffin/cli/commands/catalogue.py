@@ -123,6 +123,9 @@ def export(
         from tiffin.definitions import write
 
         found = run.store.definitions(references or None)
+        for name in found.unreadable:
+            kind = "table" if "/" in name else "service"
+            run.warn(f"{kind} {name} cannot be read, and is left out: see tiffin doctor")
         if run.as_json:
             run.answer(found)
             return

@@ -1,5 +1,6 @@
-"""The commands that keep a store in order: vacuum, compact, doctor."""
+"""The commands that keep a store in order: vacuum, compact, backup, doctor."""
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -58,6 +59,35 @@ def compact(
             for commit in commits
         ]
         run.answer(commits, *(lines or [Text("nothing to merge")]))
+
+
+@commands.command(
+    rich_help_panel="Upkeep",
+    epilog=example("tiffin backup ../backup", "tiffin backup ../backup --no-check --json"),
+)
+def backup(
+    ctx: typer.Context,
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="A new or empty folder, or an earlier backup.")],
+    *,
+    check: Annotated[
+        bool, typer.Option("--check/--no-check", help="Compare what is in the backup already with its checksums.")
+    ] = True,
+    store: StoreOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Copy the store, while it is used, into a folder; bring an earlier backup up to date.
+
+    The backup is a store like any other. If it is interrupted, do it again. What the store has no more goes from the
+    backup too.
+    """
+    with running(ctx, store, as_json) as run:
+        with run.advancing("copying") as advance:
+            made = run.store.backup(
+                folder, check=check, progress=lambda table, done, total: advance(done, total, of=table)
+            )
+        from tiffin.cli.views import tables as views
+
+        run.answer(made, views.backed_up(made))
 
 
 @commands.command(rich_help_panel="Upkeep", epilog=example("tiffin doctor", "tiffin doctor user/ratings --json"))

@@ -26,6 +26,14 @@ _PIECE = 1 << 20
 _LARGEST_CSV = (1 << 31) - 2
 """Bytes; PyArrow counts those of a block with 32 bits."""
 _GZIP = b"\x1f\x8b"
+_UNREADABLE = (
+    pa.ArrowException,
+    pl.exceptions.PolarsError,
+    pl.exceptions.PanicException,  # at a Parquet file whose pages lead outside of it
+    msgspec.MsgspecError,
+    UnicodeDecodeError,
+    RecursionError,
+)
 
 
 def load(name: str, form: Format | None = None, texts: Collection[str] = ()) -> pl.DataFrame | list[Any]:
@@ -209,6 +217,6 @@ def _translated(name: str) -> Iterator[None]:
         raise InvalidInputError(f"{shown} is damaged: {error}", hint="it begins like gzip; make it again") from error
     except OSError as error:
         raise StorageError(f"cannot read {shown}: {error.strerror or error}") from error
-    except (pa.ArrowException, pl.exceptions.PolarsError, msgspec.MsgspecError, UnicodeDecodeError) as error:
-        reason = str(error).splitlines()[0]
+    except _UNREADABLE as error:
+        reason = str(error).partition("\n")[0]
         raise InvalidInputError(f"cannot understand {shown}: {reason}", hint="correct it, or say --format") from error

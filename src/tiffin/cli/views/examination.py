@@ -119,9 +119,8 @@ def views(found: Examination) -> Iterator[RenderableType]:
     yield Text()
     for finding in found.findings:
         style = "bold red" if finding.kind == "corrupt" else "bold yellow"
-        yield Text.assemble(
-            (f"{finding.kind} ", style), (finding.table or f"service {finding.service}", "bold"), f": {finding.what}"
-        )
+        about = finding.table or (f"service {finding.service}" if finding.service else "the store")
+        yield Text.assemble((f"{finding.kind} ", style), (about, "bold"), f": {finding.what}")
         if finding.hint:
             yield Text(f"  {finding.hint}", style="dim")
     if found.healthy:

@@ -12,6 +12,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from tiffin.backup import Backup
 from tiffin.cli.views import words
 from tiffin.tables.catalog import ColumnInfo, TableInfo
 from tiffin.tables.table import Commit
@@ -220,3 +221,21 @@ def vacuumed(done: Sequence[Vacuumed], *, dry_run: bool) -> Iterator[RenderableT
     yield table
     total = words.size(sum(each.bytes_freed for each in done))
     yield Text(f"{total} would be freed; nothing was removed (--dry-run)" if dry_run else f"{total} freed")
+
+
+def backed_up(made: Backup) -> Text:
+    """Show what a backup holds, and what of it was new."""
+    held = ", ".join(
+        words.many(number, thing)
+        for number, thing in (
+            (made.tables, "table"),
+            (made.versions, "version"),
+            (made.training_sets, "training set"),
+            (made.services, "feature service"),
+        )
+    )
+    new = f"{words.many(made.files_copied, 'file')} copied ({words.size(made.bytes_copied)})"
+    there = f"{made.files_there:,} there already"
+    return Text.assemble(
+        ("backed up ", "green"), (made.path, "bold"), f" · {held} · {new}, {there} · {words.seconds(made.seconds)}"
+    )

@@ -80,7 +80,7 @@ class KeptProfiles:
             if (kept.format, kept.mark, kept.digest) != (FORMAT, state.mark, _digest(kept.profile)):
                 return None
             return _revived(msgspec.json.decode(kept.profile, type=Profile), state.spec.dtypes)
-        except (StorageError, msgspec.MsgspecError):
+        except (StorageError, msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
             return None
 
     def get_or_make(self, state: State, make: Callable[[], Profile]) -> Profile:

@@ -30,6 +30,7 @@ from tiffin.schema.constraints.kinds import (
     named,
 )
 from tiffin.schema.durations import write_duration
+from tiffin.schema.names import check_text
 
 _BARE = re.compile(r"[^\W\d]\w*")
 _COLUMN = r"(?:`(?:[^`]|``)+`|\"(?:[^\"]|\"\")+\"|[^\W\d]\w*)"
@@ -93,7 +94,7 @@ def parse(given: str) -> Constraint:
     given : str
         As docs/constraints.md lists them; names of columns that are no plain words stand in double quotes or backticks.
     """
-    line = given.strip()
+    line = check_text(given, "a constraint").strip()
     for form in _FORMS:
         if match := form.fullmatch(line):
             parts = {key: part for key, part in match.groupdict().items() if part is not None}
@@ -162,7 +163,10 @@ def _column_of(word: str) -> str:
 def _value_of(word: str) -> Value:
     if word.startswith("'"):
         return word[1:-1].replace("''", "'")
-    number: int | float = msgspec.json.decode(word)
+    try:
+        number: int | float = msgspec.json.decode(word)
+    except (msgspec.MsgspecError, ValueError) as error:
+        raise InvalidInputError(f"{word[:60]} is no number: {error}", hint="write it like 7, -0.5 or 1e3") from error
     return number
 
 

@@ -18,6 +18,7 @@ from tiffin.tables.table import Commit
 if TYPE_CHECKING:
     from tiffin.derived.listing import Derived
     from tiffin.derived.on_demand import OnDemandFeatures
+    from tiffin.frames import Lock
     from tiffin.lineage import Edge, Node
     from tiffin.search import Match
     from tiffin.server.caller import Caller
@@ -58,6 +59,12 @@ def is_on_demand(caller: Caller, features: OnDemandFeatures) -> bool:
     return all(map(caller.sees, (features.name, *features.inputs)))
 
 
+def made_from(lock: Lock) -> tuple[str, ...]:
+    """Name the tables and on-demand features that a frame was made from."""
+    computed = lock.recipe.computed if lock.recipe is not None else msgspec.UNSET
+    return (*lock,) if computed is msgspec.UNSET else (*lock, *computed.definitions)
+
+
 def plan(caller: Caller, store: FeatureStore, planned: Plan) -> Plan:
     """Leave services out that have features of tables which are closed to a caller."""
     if caller.sees_all:
@@ -76,6 +83,7 @@ def definitions(caller: Caller, found: Definitions) -> Definitions:
     return Definitions(
         tables={name: table for name, table in found.tables.items() if caller.sees(name)},
         services={name: service for name, service in found.services.items() if all(map(caller.sees, service.features))},
+        unreadable=tuple(filter(caller.sees, found.unreadable)),
     )
 
 
@@ -180,5 +188,5 @@ def _reached(start: str, edges: Iterable[Edge], ids: set[str]) -> set[str]:
 def _names(caller: Caller, store: FeatureStore, *, sets: bool = False) -> set[str]:
     """Name the feature services, or the training sets, whose tables a caller may all see."""
     if sets:
-        return {kept.name for kept in store.training_sets() if all(map(caller.sees, kept.lock))}
+        return {kept.name for kept in store.training_sets() if all(map(caller.sees, made_from(kept.lock)))}
     return {service.name for service in store.services() if all(map(caller.sees, service.features))}

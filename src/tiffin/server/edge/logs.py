@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tiffin.errors import StorageError
 from tiffin.files import LOCAL, contained, make_folders, translated
 
 if TYPE_CHECKING:
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
 
 _LONGEST = 500
 _REFUSALS_PER_S = 10
+_AUDIT_BYTES = 64 << 20
+_AUDIT_FILES = 8
+"""As many that are full are kept."""
 
 _log = logging.getLogger("tiffin.server")
 
@@ -30,10 +34,13 @@ class Lines:
     target : Path or None
         The file, in an existing folder, opened anew for each line: it can be moved away at any time. None is standard
         error.
+    most_bytes : int, optional
+        Once it is as large it is put by, as `name.1.jsonl`, and a new one begun. By default it grows on.
     """
 
-    def __init__(self, target: Path | None) -> None:
+    def __init__(self, target: Path | None, most_bytes: int | None = None) -> None:
         self._target = target
+        self._most_bytes = most_bytes
 
     def write(self, **record: object) -> None:
         """Write a line; one that cannot be written is told of on standard error, and the request goes on.
@@ -49,8 +56,28 @@ class Lines:
             return
         try:
             LOCAL.append(self._target, line.encode())
-        except OSError as error:
-            _log.error("cannot write to the log %s: %s; the line is %s", self._target, error.strerror, line.rstrip())
+            if self._is_full(self._target):
+                self._put_by(self._target)
+        except (OSError, StorageError) as error:
+            _log.error("cannot write to the log %s: %s; the line is %s", self._target, error, line.rstrip())
+
+    def _is_full(self, target: Path) -> bool:
+        found = LOCAL.stat(target) if self._most_bytes is not None else None
+        return found is not None and self._most_bytes is not None and found.size >= self._most_bytes
+
+    def _put_by(self, target: Path) -> None:
+        """Give the file and those before it the next number; the last is overwritten."""
+        with LOCAL.lock(target.with_suffix(".lock")):
+            # Another process may have been quicker.
+            if self._is_full(target):
+                for number in range(_AUDIT_FILES, 0, -1):
+                    before = _numbered(target, number - 1)
+                    if LOCAL.stat(before) is not None:
+                        LOCAL.rename(before, _numbered(target, number))
+
+
+def _numbered(target: Path, number: int) -> Path:
+    return target.with_name(f"{target.stem}.{number}{target.suffix}") if number else target
 
 
 class Restrained:
@@ -137,16 +164,19 @@ def journal_of(options: ServerOptions, store: Path) -> Journal:
     """
     if not options.audit_log:
         make_folders(LOCAL, contained(store, "logs"))
-    audit = Path(options.audit_log) if options.audit_log else contained(store, "logs", "audit.jsonl")
-    return Journal(_lines(Path(options.access_log)) if options.access_log else None, _lines(audit))
+    access = _lines(Path(options.access_log)) if options.access_log else None
+    if options.audit_log:
+        return Journal(access, _lines(Path(options.audit_log)))
+    # Nobody has chosen this place, so that nobody may look after it.
+    return Journal(access, _lines(contained(store, "logs", "audit.jsonl"), _AUDIT_BYTES))
 
 
-def _lines(target: Path) -> Lines:
+def _lines(target: Path, most_bytes: int | None = None) -> Lines:
     if str(target) == "-":
         return Lines(None)
     with translated(target, doing="write to the log"):
         LOCAL.append(target, b"")
-    return Lines(target)
+    return Lines(target, most_bytes)
 
 
 def _facts(passage: Passage) -> dict[str, object]:

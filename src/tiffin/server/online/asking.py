@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar
 import msgspec
 
 from tiffin.derived.answering import OnDemandPlan
-from tiffin.errors import TooLarge
+from tiffin.errors import TableNotFound, TooLarge
 from tiffin.server.requests.call import check_references
 from tiffin.serving import OnlinePlan
 from tiffin.wire.media import JSON
@@ -152,7 +152,13 @@ async def ask(request: Request, question: Question, write: Callable[[Answer], T]
     answer = _glance(store, plan, question, count) if isinstance(plan, OnlinePlan) else None
     if answer is not None:
         return write(answer)
-    return await _in_thread(_read, plan, question, write)
+    try:
+        return await _in_thread(_read, plan, question, write)
+    except TableNotFound:
+        if known is None:
+            raise
+        # On-demand features may have its name by now.
+        return await _in_thread(_read, await _prepared(store, caller, question), question, write)
 
 
 async def _prepared(store: FeatureStore, caller: Caller, question: Question) -> OnlinePlan | OnDemandPlan:

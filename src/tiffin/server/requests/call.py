@@ -14,6 +14,7 @@ from starlette.responses import Response
 
 from tiffin.errors import FeatureNotFound, Forbidden, InvalidInputError, NotFoundError, TooLarge, did_you_mean
 from tiffin.schema.names import check_part
+from tiffin.server.answers import covered
 from tiffin.server.status import Malformed, UnsupportedMedia
 from tiffin.wire import encode
 from tiffin.wire.media import JSON
@@ -139,7 +140,7 @@ class Call:
             )
 
     async def may_use(self, scope: Scope, features: Features) -> tuple[str, ...]:
-        """Refuse what the caller may not do to the tables that features are of; return those.
+        """Refuse what the caller may not do to the tables and on-demand features asked for; return the tables.
 
         Raises
         ------
@@ -152,6 +153,9 @@ class Call:
         check_references(features, self.limits)
         tables = await self.run(self.store.tables_of, features)
         self.may(scope, *tables)
+        if not self.caller.sees_all:
+            # What is computed from open tables may itself be in a group that is closed.
+            self.may(scope, *await self.run(self.store.on_demand_of, features))
         return tables
 
     async def one_or_all(self, scope: Scope, table: str | None) -> str | None:
@@ -189,7 +193,7 @@ class Call:
         """
         self.may(scope)
         found = await self.run(self.store.training_set, name)
-        self.may(scope, *found.lock)
+        self.may(scope, *covered.made_from(found.lock))
         return found
 
     async def on_demand(self, scope: Scope, name: str) -> OnDemandFeatures:

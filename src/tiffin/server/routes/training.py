@@ -5,7 +5,7 @@ from __future__ import annotations
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
-from tiffin.server.answers import forms
+from tiffin.server.answers import covered, forms
 from tiffin.server.answers.forms import Frame
 from tiffin.server.document.openapi import Own, documented
 from tiffin.server.requests.call import Call
@@ -22,7 +22,7 @@ async def training_sets(request: Request) -> Response:
     call = Call(request)
     call.may("read")
     found = await call.run(call.store.training_sets)
-    return call.result([one for one in found if all(map(call.caller.sees, one.lock))])
+    return call.result([one for one in found if all(map(call.caller.sees, covered.made_from(one.lock)))])
 
 
 @router.get("/{name}", **documented("Look up a training set", gives=TrainingSet))
@@ -39,7 +39,7 @@ async def save(request: Request, name: Own) -> Response:
     call.may("write")
     asked = call.query(NewTrainingSet).given()
     frame = await training_frame_of(call)
-    call.may("write", *frame.lock)
+    call.may("write", *covered.made_from(frame.lock))
     if asked["replace"]:
         await call.may_replace(call.training_set, name)
     return call.result(await call.run(call.store.save_training_set, name, frame, **asked))
