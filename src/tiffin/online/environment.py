@@ -93,8 +93,8 @@ class Opened:
         self.inode = inode
         self.is_closed = False
         self.looked_at = time.monotonic()
-        self.remembered: tuple[int, dict[str, Any]] = (-1, {})
-        """What was read in the transaction of this id, by table; it holds until the id is another."""
+        self.remembered: dict[str, tuple[bytes, bytes, Any]] = {}
+        """Of each table the key of its entry, the entry as it was last read, and what that means."""
 
     def close(self) -> None:
         """Close it; threads that are reading find `is_closed` and begin anew."""

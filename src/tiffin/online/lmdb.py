@@ -165,13 +165,10 @@ class LmdbIndex:
 def _get_many(opened: Opened, wanted: Sequence[tuple[str, Sequence[bytes]]]) -> list[Rows]:
     transaction = opened.begin()
     try:
-        entries = _remembered(transaction, opened)
         get = transaction.get
         answers = []
         for table_id, keys in wanted:
-            if table_id not in entries:
-                entries[table_id] = _read(transaction, _ENTRY, table_id, _Entry)
-            entry = entries[table_id]
+            entry = _recall(transaction, opened, table_id)
             if entry is None:
                 answers.append(Rows(None, [None] * len(keys)))
             else:
@@ -182,14 +179,22 @@ def _get_many(opened: Opened, wanted: Sequence[tuple[str, Sequence[bytes]]]) -> 
         transaction.abort()
 
 
-def _remembered(transaction: Transaction, opened: Opened) -> dict[str, _Entry | None]:
-    """Return the entries that were read before: nothing has changed while transactions have the same id."""
-    snapshot = transaction.id()
-    known, entries = opened.remembered
-    if known != snapshot:
-        entries = {}
-        opened.remembered = snapshot, entries
-    return entries
+def _recall(transaction: Transaction, opened: Opened, table_id: str) -> _Entry | None:
+    """Return a table's entry, which is decoded again only if its bytes are others than last time.
+
+    That a transaction has the same number as an earlier one would tell nothing: LMDB takes the number first and the
+    rows afterwards, so that now and then they are of a later one.
+    """
+    remembered = opened.remembered
+    key, known, entry = remembered.get(table_id) or (_ENTRY + table_id.encode(), b"", None)
+    data = transaction.get(key)
+    if data is None:
+        remembered.pop(table_id, None)
+        return None
+    if data != known:
+        entry = _decoded(key, data, table_id, _Entry)
+        remembered[table_id] = key, data, entry
+    return entry
 
 
 def _get_entry(opened: Opened, table_id: str) -> _Entry | None:
@@ -315,8 +320,10 @@ def _write(transaction: Transaction, kind: bytes, table_id: str, record: _Entry 
 def _read(transaction: Transaction, kind: bytes, table_id: str, as_type: type[R]) -> R | None:
     key = kind + table_id.encode()
     data = transaction.get(key)
-    if data is None:
-        return None
+    return None if data is None else _decoded(key, data, table_id, as_type)
+
+
+def _decoded(key: bytes, data: bytes, table_id: str, as_type: type[R]) -> R:
     body = data[_SUM_BYTES:]
     if data[:_SUM_BYTES] != xxhash.xxh3_64_digest(key + body):
         raise IndexDamaged(f"what the online index knows of table {table_id} is not what was written", hint=REBUILD)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -139,3 +140,30 @@ class TestOpenIndex:
     def test_other_places_are_refused(self, tmp_path: Path, where: str):
         with pytest.raises(InvalidInputError, match="online index"):
             open_index(where, tmp_path, LOCAL, 1 << 20)
+
+
+class Lagging:
+    """A transaction whose number is that of the one before, as LMDB's now and then is."""
+
+    def __init__(self, transaction: Any, number: int) -> None:
+        self._transaction = transaction
+        self._number = number
+
+    def id(self) -> int:
+        return self._number
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._transaction, name)
+
+
+def test_rows_are_found_where_they_are_though_the_transactions_number_lags_behind(tmp_path: Path):
+    index = index_in(tmp_path)
+    load(index, 1, 10)
+    wanted = [("one", [key_of(3)])]
+    assert index.get_many(wanted)[0].rows == [row_of(3, 1)]
+    opened = environment._opened[tmp_path.resolve()]
+    begin, number = opened.begin, opened.begin().id()
+    # What is loaded now lies elsewhere, and where it was it is deleted.
+    load(index, 2, 10)
+    opened.begin = lambda *args, **kwargs: Lagging(begin(*args, **kwargs), number)
+    assert index.get_many(wanted)[0].rows == [row_of(3, 2)]
