@@ -114,16 +114,21 @@ def planned(disk: Disk, servant: Servant, cases: Sequence[str], calls: dict[str,
                 yield Fault(case, call, number, next(errors[call]))
 
 
-def trial(disk: Disk, servant: Servant, fault: Fault) -> str:
-    """Do a case under a fault, then again without one; tell what is not as promised, or nothing."""
+def trial(disk: Disk, servant: Servant, fault: Fault) -> str | None:
+    """Do a case under a fault, then again without one; tell what is not as promised, or nothing.
+
+    None if there were fewer calls this time: how often a store looks at its files hangs on the time that it takes.
+    """
     folder, log = disk.copy(fault.case), disk.folder / "strace"
     with traced(servant.process.pid, log, fault.call, fault.injected):
         answer = servant.ask(fault.case, folder, 0)
     if fault.error == "KILL":
         assert answer is None, "it was not killed"
         wrong = wrong_after(folder, fault, answer)
+    elif "(INJECTED)" not in log.read_text():
+        shutil.rmtree(folder)
+        return None
     else:
-        assert "(INJECTED)" in log.read_text(), f"{fault} was not reached"
         wrong = wrong_answer(fault, answer or {}) or wrong_after(folder, fault, answer)
         wrong = wrong or wrong_again(folder, fault, answer or {}, servant)
     if not wrong:
@@ -262,13 +267,14 @@ class TestErrors:
         self, disk: Disk, figure: Callable[[str], None], calls: dict[str, Any], every: int
     ):
         servant = Servant(disk.before, disk.folder, list(CASES))
-        faults = list(planned(disk, servant, list(CASES), calls, every))
-        wrong = list(filter(None, (trial(disk, servant, fault) for fault in faults)))
+        tried = [(fault, trial(disk, servant, fault)) for fault in planned(disk, servant, list(CASES), calls, every)]
+        faults = [fault for fault, wrong in tried if wrong is not None]
+        wrong = [wrong for _, wrong in tried if wrong]
         servant.end()
         each = ", ".join(f"{count} {call}" for call, count in Counter(fault.call for fault in faults).items())
         figure(f"{len(faults)} failing system calls ({each}): {len(wrong)} silent, lost, torn or not repaired")
         assert wrong == []
-        assert len(faults) > 60
+        assert len(faults) > max(60, 0.9 * len(tried))
 
 
 class TestKills:

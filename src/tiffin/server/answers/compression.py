@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable
 from typing import Protocol
 
 _ZSTD_LEVEL = 3
@@ -16,7 +16,7 @@ class _Compressor(Protocol):
     def flush(self) -> bytes: ...
 
 
-def compress(pieces: Iterable[bytes], coding: str) -> Iterator[bytes]:
+def compress(pieces: Iterable[bytes], coding: str) -> Generator[bytes]:
     """Compress an answer.
 
     Parameters

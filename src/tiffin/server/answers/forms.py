@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import itertools
-from collections.abc import AsyncIterator, Callable, Hashable, Iterator
+from collections.abc import AsyncIterator, Callable, Generator, Hashable, Iterator
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import msgspec
@@ -21,6 +21,7 @@ from tiffin.wire.media import ARROW, CSV, JSON, PARQUET
 
 if TYPE_CHECKING:
     import polars as pl
+    from starlette.types import Receive, Scope, Send
 
     from tiffin.server.requests.call import Call
 
@@ -135,7 +136,7 @@ async def rows(call: Call, form: Form, load: Callable[[], Rows], about: Hashable
         begun = await call.run(_begin, lambda: _made(form, load(), most), form.coding)
         if isinstance(begun, _Stream):
             call.request.state.rows = begun.rows
-            return StreamingResponse(_sent(call, begun.pieces), 200, _headers(form, begun.coding, tag), form.media)
+            return _Streamed(call, begun.pieces, _headers(form, begun.coding, tag), form.media)
         kept = begun
         if tag and len(kept.body) <= KEPT_BYTES:
             call.answers.put(tag, kept, len(kept.body))
@@ -166,7 +167,7 @@ async def json_of(call: Call, make: Callable[[], Made]) -> Response:
     headers = _vary(begun.coding)
     call.request.state.rows = begun.rows
     if isinstance(begun, _Stream):
-        return StreamingResponse(_sent(call, begun.pieces), 200, headers, JSON)
+        return _Streamed(call, begun.pieces, headers, JSON)
     return Response(begun.body, 200, headers, JSON)
 
 
@@ -182,7 +183,7 @@ class Whole(NamedTuple):
 class _Stream(NamedTuple):
     """An answer that is being made."""
 
-    pieces: Iterator[bytes]
+    pieces: Generator[bytes]
     coding: str
     rows: int
 
@@ -273,6 +274,22 @@ def _headers(form: Form, coding: str, tag: str | None) -> dict[str, str]:
 def _vary(coding: str) -> dict[str, str]:
     headers = {"Vary": "Accept, Accept-Encoding", "Cache-Control": "no-store"}
     return {**headers, "Content-Encoding": coding} if coding else headers
+
+
+class _Streamed(StreamingResponse):
+    """An answer that is sent as it is made."""
+
+    def __init__(self, call: Call, pieces: Generator[bytes], headers: dict[str, str], media: str) -> None:
+        super().__init__(_sent(call, pieces), 200, headers, media)
+        self._pieces = pieces
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send it; whoever hangs up leaves nothing of it behind."""
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            # What was cancelled stays, with its frames, until the garbage collector comes: the rows must not.
+            self._pieces.close()
 
 
 async def _sent(call: Call, pieces: Iterator[bytes]) -> AsyncIterator[bytes]:
