@@ -71,6 +71,23 @@ class TestReadersBesideWriters:
     def test_no_read_fails_beside_overwrite_merge_and_vacuum(self, tmp_path: Path, figure: Callable[[str], None]):
         figure(read_beside(tmp_path, 15))
 
+    def test_a_vacuum_that_overtakes_a_reader_between_its_look_and_its_read_fails_no_read(self, tmp_path: Path):
+        writer, reader = (tiffin.FeatureStore(tmp_path / "store") for _ in range(2))
+        writer.save(TABLE, {"value": [0]})
+        log = reader._catalog.table(TableName("group", "name")).log
+        assert log.require().version == 0
+        for value in range(1, 4):
+            writer.save(TABLE, {"value": [value]})
+        has = log.has
+
+        def has_and_loses(version: int) -> bool:
+            there = has(version)
+            writer.vacuum(TABLE, keep_versions=1)
+            return there
+
+        log.has = has_and_loses
+        assert reader.read(TABLE).to_polars()["value"].to_list() == [3]
+
     @pytest.mark.slow
     @pytest.mark.timeout(300)
     def test_no_read_fails_in_a_long_run(self, tmp_path: Path, figure: Callable[[str], None]):

@@ -44,6 +44,8 @@ _METRICS_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
 _MOST_FILES = 65_536
 _BACKLOG = 2048
 _OBJECTS_PER_COLLECTION = 10_000
+_YOUNGER_COLLECTIONS = 2
+"""Before one looks at older objects too: few are left to look at, and a request that was cut off may hold megabytes."""
 _M_MMAP_THRESHOLD = -3
 """Of `malloc.h`."""
 _LARGE_BYTES = 256 << 10
@@ -203,7 +205,7 @@ def _settle() -> None:
     """
     gc.collect()
     gc.freeze()
-    gc.set_threshold(_OBJECTS_PER_COLLECTION)
+    gc.set_threshold(_OBJECTS_PER_COLLECTION, _YOUNGER_COLLECTIONS, _YOUNGER_COLLECTIONS)
     # Large pieces go back to the system once they are freed: glibc would leave them in the arenas of the threads that
     # asked for them, hundreds of megabytes of holes after an hour. Other libraries have no such function, nor the need.
     with suppress(OSError, AttributeError):

@@ -336,7 +336,11 @@ class Log:
         if not self._is_still(state):
             return self._open()
         while self.has(state.version + 1):
-            self._mark = self._read(state.version + 1)
+            try:
+                self._mark = self._read(state.version + 1)
+            except CorruptData:
+                # A vacuum has overtaken.
+                return self._open()
             if is_torn(self._mark):
                 return self._open()
             state = state.apply(state.version + 1, self._decoded(self._mark, state.version + 1))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gzip
 import threading
 from datetime import UTC, datetime, timedelta
@@ -286,3 +287,30 @@ def test_answers_that_are_kept_take_no_more_than_the_memory_cache_may(tmp_path, 
     with tiffin.FeatureStore(tmp_path, memory_cache_bytes=set_to) as store:
         app = routed(store, ServerOptions())
     assert app.state.answers.stats()["max_bytes"] == bytes_kept
+
+
+def test_what_is_left_of_an_answer_is_let_go_when_its_client_hangs_up():
+    let_go = []
+
+    def pieces():
+        try:
+            while True:
+                yield b"rows"
+        finally:
+            let_go.append(True)
+
+    class Call:
+        async def run(self, function, *arguments):
+            await asyncio.sleep(0)
+            return function(*arguments)
+
+    async def receive():
+        return {"type": "http.disconnect"}
+
+    async def send(message):
+        await asyncio.sleep(0)
+
+    made = pieces()
+    next(made)
+    asyncio.run(forms._Streamed(Call(), made, {}, ARROW)({"type": "http", "asgi": {}}, receive, send))
+    assert let_go == [True]
