@@ -42,7 +42,7 @@ test-all: $(READY)  ## Pass all tests, the slow ones too
 
 FIGURES := build/faults.json
 
-faults: $(READY)  ## Kill, cut the power, fill the disk, damage files: all fault tests, eight minutes, and what they found
+faults: $(READY)  ## Kill, cut the power, fill the disk, damage files: all fault tests, ten minutes, and what they found
 	@rm -f $(FIGURES)
 	@$(BIN)/python -m pytest tests/faults -n $(JOBS) -m "not alone" -q --figures $(FIGURES); beside=$$?; \
 	  $(BIN)/python -m pytest tests/faults -m alone -q --figures $(FIGURES); alone=$$?; \

@@ -44,11 +44,10 @@ _METRICS_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
 _MOST_FILES = 65_536
 _BACKLOG = 2048
 _OBJECTS_PER_COLLECTION = 10_000
-_YOUNGER_COLLECTIONS = 2
+_YOUNGER_COLLECTIONS = 1
 """Before one looks at older objects too: few are left to look at, and a request that was cut off may hold megabytes."""
-_M_MMAP_THRESHOLD = -3
-"""Of `malloc.h`."""
-_LARGE_BYTES = 256 << 10
+_OLDEST = 2
+"""Generation of the garbage collector's."""
 LAST_S = 5
 """How long threads that are still at work get after `shutdown_s`, before their process ends without them, seconds."""
 _HEALTH_S = 30
@@ -206,10 +205,23 @@ def _settle() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(_OBJECTS_PER_COLLECTION, _YOUNGER_COLLECTIONS, _YOUNGER_COLLECTIONS)
-    # Large pieces go back to the system once they are freed: glibc would leave them in the arenas of the threads that
-    # asked for them, hundreds of megabytes of holes after an hour. Other libraries have no such function, nor the need.
     with suppress(OSError, AttributeError):
-        ctypes.CDLL(None).mallopt(_M_MMAP_THRESHOLD, _LARGE_BYTES)
+        # Of glibc; other libraries have no such function, nor the need.
+        _give_back_with(ctypes.CDLL(None).malloc_trim)
+
+
+def _give_back_with(malloc_trim: Callable[[int], object]) -> None:
+    """Give memory back to the system whenever the garbage collector has looked at everything.
+
+    Requests that were cut off leave large pieces to it. Freed, they would stay as holes in the arenas of the threads
+    that had asked for them: hundreds of megabytes after an hour.
+    """
+
+    def after(phase: str, about: dict[str, int]) -> None:
+        if phase == "stop" and about["generation"] == _OLDEST:
+            malloc_trim(0)
+
+    gc.callbacks.append(after)
 
 
 def _config(app: ASGIApp | str, options: ServerOptions) -> uvicorn.Config:
