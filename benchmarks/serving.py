@@ -67,9 +67,10 @@ def _from_scratch(store: tiffin.FeatureStore, name: str, entities: int) -> Itera
     seconds = median(done.seconds for done in rounds)
     speed = rounds[0].entities_written / seconds
     reading = [_read_all(store) for _ in range(2)][1]
+    goal = "≥ 400,000/s" if name == "L" else ""
     yield Result(
         "materialize", f"{name} from scratch, {entities:,} entities", f"{speed:,.0f}/s ({shown(seconds)})",
-        f"reading the files {shown(reading)}", f"{seconds / reading:.2f}", "≥ 400,000/s", speed >= 400_000,
+        f"reading the files {shown(reading)}", f"{seconds / reading:.2f}", goal, not goal or speed >= 400_000,
     )  # fmt: skip
     each = used / rounds[0].entities_written
     yield Result(

@@ -16,6 +16,8 @@ from tiffin.tables.table import Table
 _STRETCH_BYTES = 128 << 20
 """About how much of the rows is in memory at once; to sort and write it takes a few times as much."""
 _SAMPLE_ROWS = 1000
+_FEW_VALUES = 1_000_000
+"""Rows times columns that are read at once, without a look at how much they take: most merges are that small."""
 
 
 def stretches(table: Table, adds: Sequence[Add], spec: TableSpec) -> Iterator[pl.DataFrame]:
@@ -41,6 +43,9 @@ def stretches(table: Table, adds: Sequence[Add], spec: TableSpec) -> Iterator[pl
         A file is missing, or is not what was written.
     """
     rows = table.data.scan(adds, spec)
+    if _are_few(adds, spec):
+        yield _in_order(table.data.collect(rows, adds), spec)
+        return
     sample = table.data.collect(rows.head(_SAMPLE_ROWS), adds)
     most = _STRETCH_BYTES * max(1, sample.height) // max(1, int(sample.estimated_size())) + 1
     count = int(table.data.collect(rows.select(pl.len()), adds).item())
@@ -55,12 +60,23 @@ def stretches(table: Table, adds: Sequence[Add], spec: TableSpec) -> Iterator[pl
         stretch = table.data.collect(part, adds)
         done += stretch.height
         if stretch.height:
-            yield stretch.sort(spec.order, maintain_order=True) if spec.order else stretch
+            yield _in_order(stretch, spec)
     if done != count:
         raise CorruptData(
             f"the files of table {table.name} have {count:,} rows, of which {done:,} are found by their keys",
             hint="save the table anew: another writer's files may have wrong statistics",
         )
+
+
+def _are_few(adds: Sequence[Add], spec: TableSpec) -> bool:
+    counts = [add.known.num_records for add in adds]
+    rows = sum(count or 0 for count in counts)
+    size_bytes = sum(add.size for add in adds)
+    return None not in counts and rows * len(spec.stored) <= _FEW_VALUES and 16 * size_bytes <= _STRETCH_BYTES
+
+
+def _in_order(rows: pl.DataFrame, spec: TableSpec) -> pl.DataFrame:
+    return rows.sort(spec.order, maintain_order=True) if spec.order else rows
 
 
 def _by_key(rows: pl.LazyFrame, keys: pl.Series, most: int) -> Iterator[pl.LazyFrame]:
