@@ -97,18 +97,11 @@ def write(fs: FileSystem, folder: Path, frame: pl.DataFrame, spec: TableSpec, en
         The disk refused; files already written are removed.
     """
     written: list[Add] = []
-    try:
+    with _all_or_none(fs, folder, written):
         for values, part in _partitions(frame, spec):
             written.extend(
                 _write_file(fs, folder, piece, values=values, spec=spec, encoding=encoding) for piece in _pieces(part)
             )
-    except OutcomeUnknown as error:
-        # Without a commit a data file is nothing yet: here the outcome is known.
-        discard(fs, folder, written)
-        raise not_written(error) from error
-    except BaseException:
-        discard(fs, folder, written)
-        raise
     return written
 
 
@@ -118,19 +111,27 @@ def write_stretches(
     """Write rows that come in stretches, so that memory holds few of them; else as `write`, without partitions."""
     written: list[Add] = []
     rest, held = iter(stretches), list[pl.DataFrame]()
-    try:
+    with _all_or_none(fs, folder, written):
         while held := [*held, *itertools.islice(rest, 2 - len(held))]:
             if len(held) == 1:
                 written += write(fs, folder, held.pop(), spec, encoding)
             else:
                 written.append(_write_together(fs, folder, _one_file(held, rest), spec, encoding))
+    return written
+
+
+@contextlib.contextmanager
+def _all_or_none(fs: FileSystem, folder: Path, written: Sequence[Add]) -> Iterator[None]:
+    """Remove the files that were written if not all are."""
+    try:
+        yield
     except OutcomeUnknown as error:
+        # Without a commit a data file is nothing yet: here the outcome is known.
         discard(fs, folder, written)
         raise not_written(error) from error
     except BaseException:
         discard(fs, folder, written)
         raise
-    return written
 
 
 def _one_file(held: list[pl.DataFrame], rest: Iterator[pl.DataFrame]) -> Iterator[pl.DataFrame]:
