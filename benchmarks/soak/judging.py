@@ -12,13 +12,17 @@ from benchmarks.soak.verdict import (
     MEMORY_SHARE,
     Judgement,
     Point,
+    bounded,
     counted,
     grown,
     slowed,
     zero,
 )
+from tiffin.server.edge.logs import AUDIT_BYTES, AUDIT_FILES
 
 SYNCS = 8
+POOL_THREADS = 512 + 32
+"""Polars makes so many at most, unless told otherwise: for work that waits, and for what goes on meanwhile."""
 _SAVING = ("save", "push", "tag")
 
 
@@ -35,6 +39,8 @@ def _processes(soak: Soak) -> Iterator[Judgement]:
     for name in soak.samples[0].processes:
         uss = [Point(sample.at_s, sample.processes[name].uss_mb) for sample in rests]
         yield grown("memory", name, uss, soak.seconds, share=MEMORY_SHARE, least=MEMORY_MB)
+        pool = [Point(sample.at_s, sample.processes[name].pool_threads) for sample in rests]
+        yield bounded("threads of Polars' pool", name, pool, soak.seconds, most=POOL_THREADS)
     for what in ("files", "threads"):
         for name in soak.samples[0].processes:
             series = [Point(sample.at_s, getattr(sample.processes[name], what)) for sample in rests]
@@ -44,7 +50,10 @@ def _processes(soak: Soak) -> Iterator[Judgement]:
 def _disk(soak: Soak) -> Iterator[Judgement]:
     for part in soak.samples[0].disk_mb:
         series = [Point(sample.at_s, sample.disk_mb.get(part, 0.0)) for sample in soak.samples]
-        yield grown("disk", part, series, soak.seconds, share=DISK_SHARE, least=DISK_MB)
+        if part == "logs":
+            yield bounded("disk", part, series, soak.seconds, most=(AUDIT_FILES + 1) * AUDIT_BYTES / 1e6, unit="MB")
+        else:
+            yield grown("disk", part, series, soak.seconds, share=DISK_SHARE, least=DISK_MB)
     counts = [Point(sample.at_s, sum(sample.files.values())) for sample in soak.samples]
     yield grown("number", "files", counts, soak.seconds, share=DISK_SHARE, least=50, unit="files")
     pages = [Point(sample.at_s, sample.online_pages) for sample in soak.samples]

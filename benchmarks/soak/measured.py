@@ -54,6 +54,9 @@ class Process(msgspec.Struct, frozen=True):
     files: int
     """Open file descriptors."""
     threads: int
+    """But for those of Polars' pool."""
+    pool_threads: int
+    """Of Polars' pool for reading files, which keeps as many as were ever busy at once, up to a most."""
     processor_s: float
     """Since it began."""
 

@@ -135,13 +135,17 @@ def _figures(judged: Sequence[Judgement]) -> Iterator[str]:
     yield (
         "The second tenth of the time beside the last: the first is for warming up. Memory and disk by the line of "
         "least squares through all after the first tenth. Open files and threads at moments when no call was under "
-        "way: they have grown if the fewest in the last tenth are more than the most in the second. Speed by the "
+        "way: they have grown if the fewest in the last tenth are more than the most in the second. What has a most "
+        "by design is held to that: the audit log, which is rotated, and the threads of Polars' pool for files, which "
+        "keeps as many as were ever busy at once. Speed by the "
         "medians: under the pace, and of each kind alone, now and then, while all else rests. At the same moments a "
         "fixed piece of work is timed, and for what saves some synced pages as well: a busy neighbour slows the "
         "reference too. A call has slowed if it has both raw and beside the reference, and by more than chance "
         "explains (95 % bootstrap interval).\n"
     )
-    for what, several in groupby(judged, key=lambda one: one.what):
+    # Stable: figures of one kind stay in their order.
+    first = {what: number for number, what in reversed(list(enumerate(one.what for one in judged)))}
+    for what, several in groupby(sorted(judged, key=lambda one: first[one.what]), key=lambda one: one.what):
         yield f"### {what[0].upper()}{what[1:]}\n"
         rows = [(one.of, *_ends(one), one.told, one.bound, "holds" if one.holds else "**broken**") for one in several]
         yield from table(("of", "second tenth", "last tenth", "change", "bound", ""), rows)

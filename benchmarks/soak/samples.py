@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 
 import lmdb
@@ -14,6 +15,7 @@ from benchmarks.soak import reference
 from benchmarks.soak.measured import Process, Sample
 
 _MB = 1e6
+_POOL = "tokio-"
 PARTS = ("features", "online", "cache", "metadata", "registry", "logs", "config")
 
 
@@ -59,14 +61,25 @@ def processor_s(pid: int) -> float:
 
 
 def _process(process: psutil.Process) -> Process:
-    memory = process.memory_full_info()
+    memory, threads = process.memory_full_info(), _threads(process.pid)
+    pool = sum(name.startswith(_POOL) for name in threads)
     return Process(
         rss_mb=memory.rss / _MB,
         uss_mb=memory.uss / _MB,
         files=process.num_fds(),
-        threads=process.num_threads(),
+        threads=len(threads) - pool,
+        pool_threads=pool,
         processor_s=processor_s(process.pid),
     )
+
+
+def _threads(pid: int) -> list[str]:
+    """Give the names of the process's threads."""
+    names = []
+    for task in Path(f"/proc/{pid}/task").iterdir():
+        with suppress(FileNotFoundError, ProcessLookupError):  # it has ended meanwhile
+            names.append((task / "comm").read_text())
+    return names
 
 
 def _folders(store: Path) -> tuple[dict[str, float], dict[str, int]]:

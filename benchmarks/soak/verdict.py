@@ -82,6 +82,14 @@ def counted(what: str, of: str, series: Series, length_s: float) -> Judgement:
     return Judgement(what, of, "", median(before), median(after), told, "0", min(after) <= max(before))
 
 
+def bounded(what: str, of: str, series: Series, length_s: float, *, most: float, unit: str = "") -> Judgement:
+    """Judge what may grow up to a most that is known, such as a log that is rotated."""
+    before, after = _ends(series, length_s)
+    highest = max((value for _, value in series), default=0.0)
+    told = f"{highest:,.4g} {unit}".rstrip() + " at most"
+    return Judgement(what, of, unit, before, after, told, f"≤ {most:,.4g} {unit}".rstrip(), highest <= most)
+
+
 def grown(
     what: str, of: str, series: Series, length_s: float, *, share: float, least: float, unit: str = "MB"
 ) -> Judgement:

@@ -150,8 +150,13 @@ def test_where_each_entity_has_a_save_of_its_own_each_is_checked():
 def soak(**changes):
     samples = [
         Sample(
-            at, is_at_rest, {"worker 1": Process(300, changes.get("uss", lambda _: 200)(at / HOUR), 40, 20, at / 4)},
-            {"features": 30.0, "logs": 1.0}, {"live/whole": 30}, 60, 4.0, 4.0, 0.2,
+            at, is_at_rest,
+            {"worker 1": Process(
+                300, changes.get("uss", lambda _: 200)(at / HOUR), 40,
+                changes.get("threads", lambda _: 20)(at / HOUR), changes.get("pool", lambda _: 20)(at / HOUR), at / 4,
+            )},
+            {"features": 30.0, "logs": changes.get("logs", lambda _: 1.0)(at / HOUR)},
+            {"live/whole": 30}, 60, 4.0, 4.0, 0.2,
         )
         for at in [30.0 * number for number in range(1, 121)] for is_at_rest in (False, True)
     ]  # fmt: skip
@@ -173,8 +178,21 @@ def test_a_run_in_which_nothing_grows_holds_and_each_fault_is_found():
     assert broken(soak()) == set()
     assert broken(soak(uss=lambda share: 200 + 100 * share)) == {("memory", "worker 1")}
     assert broken(soak(wrong={"stale": 1})) == {("answers", "stale")}
+    assert broken(soak(threads=lambda share: 20 + round(9 * share))) == {("threads", "worker 1")}
     slower = {("latency p50", "online, 1"), ("latency, alone", "online, 1")}
     assert broken(soak(ms=lambda share: 1 + share)) == slower
+
+
+def test_what_has_a_most_by_design_may_grow_up_to_it():
+    assert broken(soak(pool=lambda share: 20 + round(40 * share), logs=lambda share: 1 + 50 * share)) == set()
+    assert broken(soak(pool=lambda share: 20 + round(900 * share))) == {("threads of Polars' pool", "worker 1")}
+    # It counts that it was above, even if it came back.
+    assert broken(soak(logs=lambda share: 700 if 0.4 < share < 0.6 else 1)) == {("disk", "logs")}
+
+
+def test_figures_of_one_kind_stand_together_on_the_page(tmp_path):
+    headings = [line for line in page.write(soak(), None, tmp_path).read_text().splitlines() if line.startswith("###")]
+    assert len(headings) == len(set(headings))
 
 
 def test_the_page_says_what_was_measured_and_what_does_not_hold(tmp_path):

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import atexit
-import ctypes
-import gc
 import logging
 import multiprocessing
 import os
@@ -15,7 +13,7 @@ import ssl
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,6 +26,7 @@ from tiffin.access import keys_of
 from tiffin.errors import InvalidInputError, TiffinError
 from tiffin.files import LOCAL, contained, make_folders, remove_tree
 from tiffin.server.edge.logs import JsonFormatter
+from tiffin.server.memory import settle
 from tiffin.server.options import Limits, ServerOptions
 from tiffin.server.supervisor import Supervisor
 from tiffin.server.warned import hear_warnings
@@ -43,11 +42,6 @@ _METRICS_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
 
 _MOST_FILES = 65_536
 _BACKLOG = 2048
-_OBJECTS_PER_COLLECTION = 10_000
-_YOUNGER_COLLECTIONS = 1
-"""Before one looks at older objects too: few are left to look at, and a request that was cut off may hold megabytes."""
-_OLDEST = 2
-"""Generation of the garbage collector's."""
 LAST_S = 5
 """How long threads that are still at work get after `shutdown_s`, before their process ends without them, seconds."""
 _HEALTH_S = 30
@@ -193,35 +187,8 @@ def _app(store: FeatureStore, options: ServerOptions) -> ASGIApp:
     _Loop.handshake_s = options.limits.head_s
     app = create_app(store, options)
     hear_warnings()
-    _settle()
+    settle()
     return app
-
-
-def _settle() -> None:
-    """Settle how memory is kept, once all is loaded.
-
-    The garbage collector does not look at all that is loaded, again and again: that took a tenth of a quick request.
-    """
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(_OBJECTS_PER_COLLECTION, _YOUNGER_COLLECTIONS, _YOUNGER_COLLECTIONS)
-    with suppress(OSError, AttributeError):
-        # Of glibc; other libraries have no such function, nor the need.
-        _give_back_with(ctypes.CDLL(None).malloc_trim)
-
-
-def _give_back_with(malloc_trim: Callable[[int], object]) -> None:
-    """Give memory back to the system whenever the garbage collector has looked at everything.
-
-    Requests that were cut off leave large pieces to it. Freed, they would stay as holes in the arenas of the threads
-    that had asked for them: hundreds of megabytes after an hour.
-    """
-
-    def after(phase: str, about: dict[str, int]) -> None:
-        if phase == "stop" and about["generation"] == _OLDEST:
-            malloc_trim(0)
-
-    gc.callbacks.append(after)
 
 
 def _config(app: ASGIApp | str, options: ServerOptions) -> uvicorn.Config:

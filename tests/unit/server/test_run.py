@@ -16,14 +16,3 @@ def test_a_server_notes_no_git_commit_of_the_folder_that_it_was_started_in(tmp_p
     (store,) = opened
     assert not store.settings.record_code
     assert store.save("g/t", [{"id": 1}], entity="id").code == ""
-
-
-def test_memory_is_given_back_when_the_garbage_collector_has_looked_at_everything(monkeypatch):
-    callbacks, given_back = [], []
-    monkeypatch.setattr(run.gc, "callbacks", callbacks)
-    run._give_back_with(given_back.append)
-    for phase, generation in (("start", 2), ("stop", 0), ("stop", 1)):
-        callbacks[0](phase, {"generation": generation})
-    assert given_back == []
-    callbacks[0]("stop", {"generation": 2})
-    assert given_back == [0]

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
 _LONGEST = 500
 _REFUSALS_PER_S = 10
-_AUDIT_BYTES = 64 << 20
-_AUDIT_FILES = 8
+AUDIT_BYTES = 64 << 20
+AUDIT_FILES = 8
 """As many that are full are kept."""
 
 _log = logging.getLogger("tiffin.server")
@@ -70,7 +70,7 @@ class Lines:
         with LOCAL.lock(target.with_suffix(".lock")):
             # Another process may have been quicker.
             if self._is_full(target):
-                for number in range(_AUDIT_FILES, 0, -1):
+                for number in range(AUDIT_FILES, 0, -1):
                     before = _numbered(target, number - 1)
                     if LOCAL.stat(before) is not None:
                         LOCAL.rename(before, _numbered(target, number))
@@ -168,7 +168,7 @@ def journal_of(options: ServerOptions, store: Path) -> Journal:
     if options.audit_log:
         return Journal(access, _lines(Path(options.audit_log)))
     # Nobody has chosen this place, so that nobody may look after it.
-    return Journal(access, _lines(contained(store, "logs", "audit.jsonl"), _AUDIT_BYTES))
+    return Journal(access, _lines(contained(store, "logs", "audit.jsonl"), AUDIT_BYTES))
 
 
 def _lines(target: Path, most_bytes: int | None = None) -> Lines:
