@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import multiprocessing
 import os
+import signal
 import sys
 import tempfile
 import time
@@ -55,6 +56,8 @@ def main() -> None:
     parser.add_argument("--pace", type=float, default=1.0, help="all rates times this")
     parser.add_argument("--json", type=Path, help="write the run there")
     chosen = parser.parse_args()
+    # Told to end, it ends the server and the other programs too.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     soak = run(chosen.minutes * 60, chosen.pace)
     if chosen.json:
         soak.write(chosen.json)
