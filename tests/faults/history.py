@@ -73,7 +73,7 @@ def _save(mode: Mode, *rows: tuple[int, int]) -> Callable[[Table], Commit]:
 
     def act(table: Table) -> Commit:
         request = Save(frame=frame, columns=columns, declared=Declaration(entity="id"), mode=mode)
-        return upkeep.after_commit(table, saving.save(table, request))
+        return upkeep.after_commit(table, saving.save(table, table.log.latest(), request))
 
     return act
 

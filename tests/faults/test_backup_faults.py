@@ -44,7 +44,7 @@ def parts(fs: SimulatedFiles) -> Parts:
 def save(table: Table, value: int) -> None:
     frame = pl.DataFrame({"value": [value]})
     columns = [Column(name, dtype) for name, dtype in frame.schema.items()]
-    saving.save(table, saving.Save(frame, columns, Declaration(entity=()), mode="append"))
+    saving.save(table, table.log.latest(), saving.Save(frame, columns, Declaration(entity=()), mode="append"))
 
 
 def held(fs: SimulatedFiles, folder: Path) -> Held:

@@ -45,7 +45,7 @@ def table(tmp_path: Path, clock: Clock) -> Table:
 def save(table: Table, value: int) -> Commit:
     frame = pl.DataFrame({"value": [value]})
     request = saving.Save(frame=frame, columns=[Column("value", frame.schema["value"])])
-    return upkeep.after_commit(table, saving.save(table, request))
+    return upkeep.after_commit(table, saving.save(table, table.log.latest(), request))
 
 
 def milliseconds(commit: Commit) -> int:

@@ -32,7 +32,7 @@ def save(table: Table, mode: str, *rows: tuple[int, int, int]) -> None:
     frame = pl.DataFrame(rows, schema={"id": pl.Int64, "at": pl.Int64, "x": pl.Int64}, orient="row").cast(SCHEMA)
     columns = [Column(name, dtype) for name, dtype in frame.schema.items()]
     declared = Declaration(entity="id", timestamp="at")
-    saving.save(table, saving.Save(frame=frame, columns=columns, declared=declared, mode=mode))
+    saving.save(table, table.log.latest(), saving.Save(frame=frame, columns=columns, declared=declared, mode=mode))
 
 
 def source_of(events: Table) -> Source:

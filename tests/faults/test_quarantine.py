@@ -20,7 +20,9 @@ def save(table: Table, *ids: int) -> None:
     frame = pl.DataFrame({"id": ids})
     columns = [Column("id", pl.Int64())]
     declared = Declaration(entity="id", constraints=read_all(["id > 0"]))
-    saving.save(table, saving.Save(frame, columns, declared, mode="append", on_violation="quarantine"))
+    saving.save(
+        table, table.log.latest(), saving.Save(frame, columns, declared, mode="append", on_violation="quarantine")
+    )
 
 
 def begun() -> SimulatedFiles:

@@ -33,7 +33,7 @@ def begun() -> SimulatedFiles:
     for number in range(3):
         frame = pl.DataFrame({name: values[number : number + 1] for name, values in BEFORE.items()})
         columns = [Column(name, dtype) for name, dtype in frame.schema.items()]
-        saving.save(table, saving.Save(frame, columns, Declaration(entity="id"), mode="append"))
+        saving.save(table, table.log.latest(), saving.Save(frame, columns, Declaration(entity="id"), mode="append"))
     return fs.after_crash("kept")
 
 

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from contextlib import AbstractContextManager
     from pathlib import Path
+    from types import TracebackType
 
 
 Content = bytes | bytearray | memoryview | Callable[[RawIOBase], object]
@@ -151,7 +152,7 @@ class LocalFiles:
 
     def rename(self, source: Path, target: Path) -> None:
         """`rename`, atomic within one file system."""
-        source.replace(target)
+        os.replace(source, target)  # noqa: PTH105 - `Path.replace` also makes a `Path` to answer with
 
     def link(self, source: Path, target: Path) -> None:
         """`link`: of many at once, one succeeds."""
@@ -176,8 +177,8 @@ class LocalFiles:
             size = os.fstat(descriptor).st_size
             if size >= MAP_FROM_BYTES:
                 return memoryview(mmap.mmap(descriptor, size, access=mmap.ACCESS_READ))
-            with open(descriptor, "rb", buffering=0, closefd=False) as file:
-                return file.read()
+            # A byte more: some file systems say of a file that it is empty, and it is not.
+            return b"".join(iter(lambda: os.read(descriptor, size + 1), b""))
         finally:
             os.close(descriptor)
 
@@ -290,8 +291,7 @@ def _is_open_at(descriptor: int, path: Path) -> bool:
         return False
 
 
-@contextlib.contextmanager
-def translated(path: Path, *, doing: str) -> Iterator[None]:
+class translated:  # noqa: N801 - it is called as `contextlib.suppress` is
     """Turn the system's errors into Tiffin's.
 
     Parameters
@@ -308,10 +308,21 @@ def translated(path: Path, *, doing: str) -> Iterator[None]:
     StorageError
         Any other `OSError`.
     """
-    try:
-        yield
-    except OSError as error:
-        raise storage_error(error, path, doing) from error
+
+    __slots__ = ("_doing", "_path")
+
+    def __init__(self, path: Path, *, doing: str) -> None:
+        self._path = path
+        self._doing = doing
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if isinstance(error, OSError):
+            raise storage_error(error, self._path, self._doing) from error
 
 
 _HINTS = {

@@ -152,7 +152,7 @@ def check_names(names: Iterable[Any]) -> None:
                 f"a column is named {name!r}, of type {type(name).__name__}",
                 hint="column names are strings: rename it, in pandas with df.columns = df.columns.map(str)",
             )
-        if not name or len(name) > MAX_NAME_LENGTH or any(unicodedata.category(char) in {"Cc", "Cs"} for char in name):
+        if not name or len(name) > MAX_NAME_LENGTH or _has_control(name):
             raise InvalidName(
                 f"{name[:40]!r} cannot be the name of a column",
                 hint=f"use 1 to {MAX_NAME_LENGTH} characters, none of them a control character such as a line break",
@@ -167,3 +167,8 @@ def check_names(names: Iterable[Any]) -> None:
         raise InvalidInputError(
             "the frame has no columns", hint="a frame without rows is fine, one without columns not"
         )
+
+
+def _has_control(name: str) -> bool:
+    """Tell whether a name holds a control character, or half a character."""
+    return not name.isprintable() and any(unicodedata.category(char) in {"Cc", "Cs"} for char in name)

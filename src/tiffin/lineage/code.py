@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
+from itertools import chain
 from pathlib import Path
 
-from tiffin.errors import StorageError
-from tiffin.files import LOCAL, translated
+from tiffin.files import LOCAL
 
 _COMMIT = re.compile(r"[0-9a-f]{40}(?:[0-9a-f]{24})?")
 _LARGEST_BYTES = 16 << 20
@@ -34,10 +34,11 @@ def git_commit(folder: Path | None = None) -> str:
     """
     try:
         folder = folder or Path.cwd()
-        for each in (folder, *folder.parents):
-            if (found := LOCAL.stat(each / ".git")) is not None:
-                return _head(each / ".git" if found.is_folder else _elsewhere(each))
-    except (OSError, ValueError, StorageError):
+        for each in chain((folder,), folder.parents):
+            git = each / ".git"
+            if (found := LOCAL.stat(git)) is not None:
+                return _head(git if found.is_folder else _elsewhere(each))
+    except (OSError, ValueError):
         # What cannot be read does not keep anyone from saving.
         return ""
     return ""
@@ -53,22 +54,24 @@ def _head(folder: Path) -> str:
     if not head.startswith("ref:"):
         return _checked(head)
     name = head.removeprefix("ref:").strip()
-    common = _read(folder / "commondir")
+    is_inside = not name.startswith("/") and ".." not in name.split("/")
+    if is_inside and (loose := _read(folder / name)):
+        return _checked(loose)
     # A worktree keeps its own HEAD, and shares its branches with the others.
-    for place in (folder, folder / common) if common else (folder,):
-        if not Path(name).is_absolute() and ".." not in Path(name).parts and (loose := _read(place / name)):
-            return _checked(loose)
-    packed = _read((folder / common if common else folder) / "packed-refs")
+    common = folder / _read(folder / "commondir")
+    if common != folder and is_inside and (loose := _read(common / name)):
+        return _checked(loose)
+    packed = _read(common / "packed-refs")
     return next((_checked(line[: -len(name) - 1]) for line in packed.splitlines() if line.endswith(f" {name}")), "")
 
 
 def _read(path: Path) -> str:
     """Read a small file; empty if there is none."""
-    with translated(path, doing="read"):
-        found = LOCAL.stat(path)
-        if found is None or found.is_folder or found.is_link or found.size > _LARGEST_BYTES:
-            return ""
-        return bytes(LOCAL.read(path)).decode().strip()
+    try:
+        data = LOCAL.read(path)
+    except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
+        return ""
+    return bytes(data).decode().strip() if len(data) <= _LARGEST_BYTES else ""
 
 
 def _checked(text: str) -> str:

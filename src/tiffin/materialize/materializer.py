@@ -166,7 +166,7 @@ class Materializer:
             The same one, with the version that the index has caught up with.
         """
         try:
-            state = table.log.require()
+            state = table.log.at_least(commit.version)
             if state.spec.online:
                 return msgspec.structs.replace(commit, online_version=self.catch_up(table).version)
             if was_online:

@@ -80,6 +80,9 @@ _DELTA: dict[type[pl.DataType], str] = {
     pl.Datetime: "timestamp",
 }
 
+_AS_IT_IS = {pl.Decimal, *_DELTA} - {pl.Datetime}
+"""What the files hold just as it is."""
+
 _EPOCH = date(1970, 1, 1)
 _PER_DAY: dict[type[pl.DataType], int] = {pl.Date: 1, pl.Datetime: 86_400_000_000}
 """Of what a stored date or datetime counts, as many as a day has."""
@@ -116,9 +119,10 @@ def stored_dtype(dtype: pl.DataType) -> pl.DataType:
 def _stored(dtype: pl.DataType, depth: int) -> pl.DataType:
     if depth > MAX_DEPTH:
         raise InvalidInputError(f"a column's type is nested more than {MAX_DEPTH} deep", hint="flatten it first")
+    base = dtype.base_type()
+    if base in _AS_IT_IS:
+        return dtype
     match dtype:
-        case pl.Decimal():
-            return dtype
         case pl.List() | pl.Array():
             return pl.List(_stored(_instance(dtype.inner), depth + 1))
         case pl.Map():
@@ -130,11 +134,8 @@ def _stored(dtype: pl.DataType, depth: int) -> pl.DataType:
                 f"a column has {len(dtype.categories):,} categories; at most {MAX_CATEGORIES:,} can be kept",
                 hint="save it as strings",
             )
-    base = dtype.base_type()
     if base in _STORED:
         return _STORED[base]
-    if base in _DELTA:
-        return dtype
     raise InvalidInputError(
         f"a column of type {dtype} cannot be stored in a table",
         hint="cast it to one of the types that docs/dtypes.md lists",
@@ -168,7 +169,7 @@ def to_stored(frame: pl.DataFrame) -> pl.DataFrame:
     converted = []
     for name, dtype in zip(frame.columns, frame.dtypes, strict=True):
         target = _stored_column(name, dtype)
-        if target != dtype:
+        if target is not dtype and target != dtype:
             column = frame.get_column(name)
             # Not strict: every value fits, and Polars 2.1's strict casts panic on null arrays of lists
             converted.append(_exact(column, target) if _may_lose(dtype) else column.cast(target, strict=False))

@@ -8,8 +8,6 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Any, Literal
 
-import msgspec
-
 from tiffin import frames
 from tiffin.derived.listing import check_no_source
 from tiffin.errors import CorruptData, InvalidInputError, OnlineUnavailable, StorageError
@@ -138,17 +136,19 @@ class Saving(Opened):
         """
         check_arguments(expected_version, on_violation)
         target = self._catalog.table(table_name(table))
-        declared = Declaration(entity, timestamp, created, ttl, partition_by, description, online, defaults, rule=rule)
-        declared = msgspec.structs.replace(declared, constraints=None if constraints is None else read_all(constraints))
+        declared = Declaration(
+            entity, timestamp, created, ttl, partition_by, description, online, defaults,
+            rule=rule, constraints=None if constraints is None else read_all(constraints),
+        )  # fmt: skip
         asked = request(frame, declared, mode, evolve=evolve, dtypes=dtypes, message=message, inputs=inputs)
-        note = self._traced(replace(asked.note, once=once), inputs)
+        note = self._traced(asked.note, inputs, once)
         asked = replace(asked, expected_version=expected_version, on_violation=on_violation, note=note)
         before = target.log.latest()
         if before is None:
             self._on_demands.check_free(str(target.name))
         if not force:
             self._check_used_stay(target, before, asked)
-        return self._after_commit(target, before, saving.save(target, asked))
+        return self._after_commit(target, before, saving.save(target, before, asked))
 
     def restore(self, reference: str, version: int | str, *, message: str = "", force: bool = False) -> Commit:
         """Make an older version the newest again; this is itself a version, nothing is lost.
@@ -251,10 +251,10 @@ class Saving(Opened):
         if now is not None and saving.replaces(now, asked):
             self._check_unused(table, now, names_left(now.spec, asked.frame.columns))
 
-    def _traced(self, note: Note, inputs: Inputs) -> Note:
-        """Note of the inputs which versions and files they are, and of the code which commit."""
+    def _traced(self, note: Note, inputs: Inputs, once: Once | None = None) -> Note:
+        """Note of the inputs which versions and files they are, of the code which commit, and what names the save."""
         code = git_commit() if self.settings.record_code else ""
-        return replace(note, recognised=recognise(inputs, self._catalog), code=code)
+        return replace(note, recognised=recognise(inputs, self._catalog), code=code, once=once)
 
     def _check_unused(self, table: Table, now: State, left: Collection[str]) -> None:
         """Refuse to leave only some names a meaning, if a feature service uses others."""
@@ -314,7 +314,9 @@ def request(
     origins = {name: origin for name, origin in given.origins.items() if name not in narrowed}
     return saving.Save(
         frame=rows,
-        columns=[Column(name, dtype, origins.get(name, "")) for name, dtype in rows.schema.items()],
+        columns=[
+            Column(name, dtype, origins.get(name, "")) for name, dtype in zip(rows.columns, rows.dtypes, strict=True)
+        ],
         declared=declared,
         mode=mode,
         evolve=evolve,

@@ -212,8 +212,9 @@ def _write_file(
         f"{quote(name, safe='')}={_NO_VALUE if value is None else quote(value, safe='')}"
         for name, value in values.items()
     ]
-    target = folder.joinpath(*levels)
+    target = folder
     if levels:
+        target = folder.joinpath(*levels)
         make_folders(fs, target)
     name, seal = _new_name(), _Seal()
     write_durably(fs, target / name, seal.content(frame, encoding))

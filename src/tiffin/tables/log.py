@@ -59,6 +59,7 @@ class Log:
         self.fs = fs
         self.table = table
         self.folder = folder / FOLDER
+        self._commit_lock, self._write_lock = self.folder / ".commit.lock", self.folder / ".write.lock"
         self.set_aside: list[str] = []
         self._clock = clock
         self._lock = threading.RLock()
@@ -103,6 +104,17 @@ class Log:
         if state is None:
             raise TableNotFound(f"there is no table {self.table}", table=self.table)
         return state
+
+    def at_least(self, version: int) -> State:
+        """Return the newest state that is known here if it is that of a version or of one after it; else look.
+
+        Raises
+        ------
+        TableNotFound
+            There is no such table.
+        """
+        state = self._state
+        return state if state is not None and state.version >= version else self.require()
 
     def publish(self, before: State | None, info: CommitInfo, actions: Sequence[Action]) -> State:
         """Make the next version of the table: this is the commit point.
@@ -278,7 +290,7 @@ class Log:
 
         Other libraries do not know it; against them the link decides.
         """
-        return self.fs.lock(self.folder / ".commit.lock")
+        return self.fs.lock(self._commit_lock)
 
     @contextlib.contextmanager
     def writing(self, *, shared: bool = True, wait: bool = True) -> Iterator[bool]:
@@ -291,7 +303,7 @@ class Log:
         """
         with contextlib.ExitStack() as held:
             try:
-                alone = held.enter_context(self.fs.lock(self.folder / ".write.lock", shared=shared, wait=wait))
+                alone = held.enter_context(self.fs.lock(self._write_lock, shared=shared, wait=wait))
             except StorageError as error:
                 if isinstance(error.__cause__, FileNotFoundError):
                     raise TableNotFound(f"table {self.table} was dropped meanwhile", table=self.table) from error
@@ -319,8 +331,8 @@ class Log:
                 return self._replayed((commits, checkpoints), commits[-1])
             except CorruptData:
                 names = self._names()
-                if names[0][:1] != commits[:1]:
-                    # A vacuum shortened the log, or a drop ended it, while it was replayed.
+                if not {commits[0], commits[-1]} <= {*names[0]}:
+                    # A vacuum shortened the log, or a drop ended it and perhaps another began, while it was replayed.
                     commits, checkpoints = names
                     continue
                 if not is_torn(self._read(commits[-1])):

@@ -60,13 +60,15 @@ class Save:
     """What is done with the change that comes of it, instead of making it the next version."""
 
 
-def save(table: Table, request: Save) -> Commit:
+def save(table: Table, before: State | None, request: Save) -> Commit:
     """Commit a frame as the next version of a table.
 
     Parameters
     ----------
     table : Table
         The table; it need not exist yet.
+    before : State or None
+        Its newest version, as the caller has just found it.
     request : Save
         What to save, and how.
 
@@ -91,7 +93,6 @@ def save(table: Table, request: Save) -> Commit:
     """
     check_declaration(request.declared, str(table.name))
     for _ in range(_ATTEMPTS):
-        before = table.log.latest()
         if (landed := _landed(table, before, request)) is not None:
             return landed
         # What cannot be saved is refused here, before a folder is made.
@@ -101,6 +102,7 @@ def save(table: Table, request: Save) -> Commit:
             commit = _commit(table, checked(table, before, *asked))
             if commit is not None:
                 return commit
+        before = table.log.latest()
     raise CommitConflict(
         f"table {table.name} changed {_ATTEMPTS} times while this save was prepared",
         hint="try again when it is quieter",
@@ -291,7 +293,8 @@ def _spec(table: Table, before: State | None, request: Save) -> TableSpec:
     spec = declared(before, request)
     if before is not None:
         if spec == before.spec:
-            return spec
+            # That one knows already what follows from it.
+            return before.spec
         spec = fit(before.spec, spec, request.mode, evolve=request.evolve, table=name)
     check(spec, name)
     _check_narrowed(request, spec, name)

@@ -74,7 +74,7 @@ def stage(table: Table, request: Save, name: str, *, replaces: bool = False) -> 
         made.append(_put_aside(table, now, written, name, replaces=replaces))
         return table.describe_entry(now.version, written)
 
-    warnings = save(table, replace(request, put=put)).warnings
+    warnings = save(table, table.log.latest(), replace(request, put=put)).warnings
     return msgspec.structs.replace(made[-1], warnings=warnings)
 
 

@@ -130,7 +130,7 @@ class TrainingSets:
             raise taken
         with _kept(frame.lock.recipe, catalog), _damage_told(name):
             try:
-                commit = saving.save(table, request)
+                commit = saving.save(table, table.log.latest(), request)
             except CommitConflict as error:
                 raise taken from error
         if commit.version:

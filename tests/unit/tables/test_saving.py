@@ -9,6 +9,7 @@ from polars.testing import assert_frame_equal
 
 import tiffin
 from tiffin.errors import ConstraintViolated, InvalidInputError, SchemaMismatch, StorageError
+from tiffin.tables.log import Log
 
 
 @pytest.fixture
@@ -125,3 +126,30 @@ def test_rows_that_another_writer_added_come_back_in_their_place(store):
     store.save("g/t", add("other"))
     store.restore("g/t", 3)
     assert store.read("g/t").to_polars()["x"].to_list() == before
+
+
+@pytest.mark.parametrize("mode", ["overwrite", "append"])
+def test_a_save_looks_at_the_log_once_before_it_prepares_and_once_under_the_lock(store, monkeypatch, mode):
+    looks, latest = [], Log.latest
+    store.save("g/t", [{"id": 1}])
+    monkeypatch.setattr(Log, "latest", lambda log: looks.append(log.table) or latest(log))
+    store.save("g/t", [{"id": 2}], mode=mode)
+    due = 1 if mode == "append" else 0  # whether small files are to be merged
+    assert len(looks) == 2 + due
+
+
+def test_a_save_that_was_overtaken_fits_itself_to_the_new_version(store, monkeypatch):
+    store.save("g/t", [{"id": 1, "x": 1}], entity="id")
+    other, latest = tiffin.FeatureStore(store.path), Log.latest
+    wider = [{"id": 2, "x": 2, "y": 2}]
+
+    def overtaken(log):
+        seen = latest(log)
+        monkeypatch.setattr(Log, "latest", latest)
+        other.save("g/t", wider, mode="append")
+        return seen
+
+    monkeypatch.setattr(Log, "latest", overtaken)
+    assert store.save("g/t", [{"id": 3, "x": 3}], mode="append", evolve=True).version == 2
+    read = store.read("g/t", use_cache=False).to_polars().sort("id")
+    assert read.rows() == [(1, 1, None), (2, 2, 2), (3, 3, None)]
