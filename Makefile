@@ -12,7 +12,7 @@ SECONDS ?= 30
 MINUTES ?= 60
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo serve test test-all faults faults-page fuzz audit feast check format bench bench-quick soak load guides docs clean
+.PHONY: help setup demo serve test test-all faults faults-page fuzz audit feast check format bench bench-quick soak load pages guides docs clean
 
 help:  ## Show what can be made
 	@sed -n 's/^\([a-z-]*\):.*  ## \(.*\)/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "%-18s %s\n", $$1, $$2}'
@@ -109,6 +109,9 @@ soak: $(READY)  ## Load a server steadily, an hour or MINUTES=number, see what g
 load: $(READY)  ## Load a server with 1 to 64 connections, reads and saves mixed, in a minute or two: on docs/soak.md too
 	@$(BIN)/python -m benchmarks.load --json build/load.json
 	@[ ! -f build/soak.json ] || $(BIN)/python -m benchmarks.soak.page build/soak.json --load build/load.json
+
+pages: $(READY)  ## Follow the guide where that takes servers, real proxies among them
+	@$(BIN)/python -m pytest tests/e2e/test_pages.py tests/e2e/test_behind_a_proxy.py -m slow -q
 
 guides: $(READY)  ## Run the scripts of a performance guide (GUIDE=path to the guide)
 	@$(BIN)/python benchmarks/guides.py --guide $(GUIDE)

@@ -102,5 +102,17 @@ def wait_until(what: Callable[[], bool], seconds: float = PATIENCE_S) -> None:
         time.sleep(0.02)
 
 
+def certified(folder: Path, *names: str) -> tuple[Path, Path]:
+    """Make a certificate of this machine, and of other names that it is to have; the certificate and its key."""
+    certificate, key = folder / "server.pem", folder / "server.key"
+    alternatives = ",".join(["IP:127.0.0.1", *(f"DNS:{name}" for name in names)])
+    subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "1",
+         "-subj", "/CN=localhost", "-addext", f"subjectAltName={alternatives}", "-keyout", key, "-out", certificate],
+        check=True, capture_output=True, timeout=30,
+    )  # fmt: skip
+    return certificate, key
+
+
 def trusting(certificate: Path) -> ssl.SSLContext:
     return ssl.create_default_context(cafile=str(certificate))

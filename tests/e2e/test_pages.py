@@ -12,6 +12,7 @@ SERVED_AT_ONCE = {"docs/start.md", "docs/calling.md", "docs/client.md"}
 
 INSTALLS = "installs programs"
 OF_THE_SYSTEM = "is for a machine of one's own"
+OF_A_PROXY = "tests/e2e/test_behind_a_proxy.py runs it"
 OF_NODE = "needs Node.js"
 OF_FEAST = "is read by Feast: tests/e2e/test_feast_client.py"
 NOT_RUN = {
@@ -22,8 +23,8 @@ NOT_RUN = {
     "docs/calling.md: npx openapi-typescript": OF_NODE,
     "docs/deployment.md: useradd": OF_THE_SYSTEM,
     "docs/deployment.md: tiffin serve --host 0.0.0.0": OF_THE_SYSTEM,
-    "docs/deployment.md: upstream tiffin": OF_THE_SYSTEM,
-    "docs/deployment.md: features.example": OF_THE_SYSTEM,
+    "docs/deployment.md: upstream tiffin": OF_A_PROXY,
+    "docs/deployment.md: features.example": OF_A_PROXY,
     "docs/deployment.md: FROM python": OF_THE_SYSTEM,
     "docs/migration.md: # feature_store.yaml": OF_FEAST,
     "docs/server.md: # feature_store.yaml": OF_FEAST,

@@ -19,7 +19,7 @@ import pytest
 from typer.testing import CliRunner
 
 import tiffin
-from served import PATIENCE_S, Served, served, trusting, wait_until
+from served import PATIENCE_S, Served, certified, served, trusting, wait_until
 from tiffin.access.keys import LOOK_EVERY_S
 from tiffin.cli.app import app
 from tiffin.server.run import LAST_S
@@ -174,12 +174,7 @@ def test_what_is_wrong_is_said_before_anything_is_served(tmp_path):
 
 @pytest.mark.slow
 def test_a_server_of_one_process_speaks_tls_logs_and_is_ended_by_a_second_signal(tmp_path):
-    certificate, key = tmp_path / "server.pem", tmp_path / "server.key"
-    subprocess.run(
-        ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "1",
-         "-subj", "/CN=localhost", "-addext", "subjectAltName=IP:127.0.0.1", "-keyout", key, "-out", certificate],
-        check=True, capture_output=True, timeout=30,
-    )  # fmt: skip
+    certificate, key = certified(tmp_path)
     log = tmp_path / "access.jsonl"
     options = [f"--tls-certificate={certificate}", f"--tls-key={key}", f"--access-log={log}"]
     with served(tmp_path / "store", *options, limits={"head_s": "500ms"}) as server:
