@@ -11,7 +11,7 @@ PACKAGE = SOURCE / "tiffin"
 
 # A module may import what stands on a line above its own (and its own package's modules), nothing else of Tiffin.
 LAYERS = [
-    {"errors", "version"},
+    {"errors", "version", "locks"},
     {"schema"},
     {"files"},
     {"config", "frames"},

@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-import threading
 import time
 import weakref
 from collections import Counter
@@ -21,6 +20,7 @@ import xxhash
 from tiffin.cache import sealed
 from tiffin.errors import StorageError
 from tiffin.files import LOCAL, FileSystem, make_folders, sweep, translated, write_unsynced
+from tiffin.locks import new_lock
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -101,7 +101,7 @@ class DiskCache:
         _caches.add(self)
 
     def _reset(self) -> None:
-        self._lock = threading.Lock()
+        self._lock = new_lock()
         self._room = self._puts_left = 0
         self._writer: ThreadPoolExecutor | None = None
         self._pending: set[Future[bool]] = set()

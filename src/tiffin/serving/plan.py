@@ -6,11 +6,11 @@ import time
 from collections import OrderedDict
 from collections.abc import Hashable, Sequence
 from datetime import UTC, datetime, timedelta
-from threading import Lock
 from typing import Any, NamedTuple
 
 from tiffin.errors import CommitConflict, IndexDamaged, InvalidInputError
 from tiffin.features import Features, Wanted, answer_names, references, resolve, warn_of_deprecated, warn_of_majors
+from tiffin.locks import new_lock
 from tiffin.materialize import Materializer
 from tiffin.materialize import layout as layouts
 from tiffin.registry import Registry, Service
@@ -55,7 +55,7 @@ class Plans:
         self.materializer = materializer
         self.watch = watch.Watch(materializer)
         self._known: OrderedDict[tuple[Hashable, bool], OnlinePlan] = OrderedDict()
-        self._lock = Lock()
+        self._lock = new_lock()
 
     def prepare(self, features: Features, *, full_feature_names: bool = False) -> OnlinePlan:
         """Find out what a list of features takes; see `FeatureStore.prepare`."""

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TypedDict
+
+from tiffin.locks import new_lock
 
 REMEMBERED = 10_000
 """The newest latencies, from which percentiles are taken; older ones only count for the mean."""
@@ -39,7 +40,7 @@ class Requests:
 
     def __init__(self, clock: Callable[[], float] = time.perf_counter) -> None:
         self._clock = clock
-        self._lock = threading.Lock()
+        self._lock = new_lock()
         self._newest: deque[float] = deque(maxlen=REMEMBERED)
         self._seconds = 0.0
         self._answered = self._failed = 0

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -11,6 +10,7 @@ import msgspec
 
 from tiffin.errors import Ambiguous, StorageError, TableNotFound, did_you_mean
 from tiffin.files import FileSystem, Stat, contained, remove_tree, translated
+from tiffin.locks import new_lock
 from tiffin.schema.constraints.kinds import Constraint
 from tiffin.schema.defaults import Default
 from tiffin.schema.deprecation import Deprecation
@@ -109,7 +109,7 @@ class Catalog:
         self._fs = fs
         self._folder = folder
         self._options = options
-        self._lock = threading.Lock()
+        self._lock = new_lock()
         self._open: dict[TableName, Table] = {}
         self._sweep()
 

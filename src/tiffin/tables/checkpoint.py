@@ -122,14 +122,15 @@ def read(fs: FileSystem, folder: Path, version: int, timestamp: int, table: str)
     Raises
     ------
     CorruptData
-        The checkpoint is not what was written, or not in a form that Tiffin reads.
+        The checkpoint is not there, not what was written, or not in a form that Tiffin reads.
     """
-    path = folder / checkpoint_name(version)
+    path, beside = folder / checkpoint_name(version), folder / checksum_name(version)
     with translated(path, doing="read"):
-        data = bytes(fs.read(path))
-    beside = folder / checksum_name(version)
-    with translated(beside, doing="read"):
-        written = bytes(fs.read(beside)) if fs.stat(beside) else None
+        try:
+            data = bytes(fs.read(path))
+            written = bytes(fs.read(beside)) if fs.stat(beside) else None
+        except FileNotFoundError as error:
+            raise CorruptData(f"checkpoint {path.name} of table {table} is missing") from error
     if written is not None and xxhash.xxh3_64_hexdigest(data).encode() != written:
         raise CorruptData(f"checkpoint {path.name} of table {table} is not what was written: its checksum differs")
     check_threads()

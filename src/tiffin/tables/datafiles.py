@@ -11,7 +11,6 @@ import io
 import itertools
 import os
 import re
-import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -29,6 +28,7 @@ from polars.io.plugins import register_io_source
 from tiffin.errors import CorruptData, InvalidInputError, OutcomeUnknown, StorageError
 from tiffin.files import Content, FileSystem, make_folders, not_written, translated, write_durably
 from tiffin.frames.forked import check_threads
+from tiffin.locks import new_lock
 from tiffin.schema.table import TableSpec
 from tiffin.tables.actions import CHECKSUM, Add, Stats
 
@@ -386,7 +386,7 @@ class DataFiles:
         self._folder = folder
         self._table = table
         self._verify = verify
-        self._lock = threading.Lock()
+        self._lock = new_lock()
         self._checked: set[str] = set()
 
     def paths(self, adds: Iterable[Add]) -> list[Path]:

@@ -7,9 +7,9 @@ through: a save is tried again within minutes.
 from __future__ import annotations
 
 import contextlib
-import threading
 
 from tiffin.errors import ConflictError, CorruptData
+from tiffin.locks import new_lock
 from tiffin.tables.actions import Once
 from tiffin.tables.log import Log
 from tiffin.tables.state import State
@@ -29,7 +29,7 @@ class Landed:
 
     def __init__(self, log: Log) -> None:
         self._log = log
-        self._lock = threading.Lock()
+        self._lock = new_lock()
         self._read: State | None = None
         """Up to where the log has been read."""
         self._versions: dict[str, tuple[int, str]] = {}

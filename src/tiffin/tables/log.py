@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
@@ -17,6 +16,7 @@ from pathlib import Path
 
 from tiffin.errors import CorruptData, InvalidInputError, StorageError, TableNotFound, VersionNotFound
 from tiffin.files import FileSystem, Stat, publish, translated
+from tiffin.locks import new_reentrant_lock
 from tiffin.tables import checkpoint
 from tiffin.tables.actions import Action, CommitInfo, Entry, decode_commit, encode_commit, is_torn
 from tiffin.tables.state import State, replay
@@ -62,7 +62,7 @@ class Log:
         self._commit_lock, self._write_lock = self.folder / ".commit.lock", self.folder / ".write.lock"
         self.set_aside: list[str] = []
         self._clock = clock
-        self._lock = threading.RLock()
+        self._lock = new_reentrant_lock()
         self._state: State | None = None
         self._mark = b""
         """The commit that `_state` ends with: tells whether the log still is the one that was replayed."""
