@@ -12,9 +12,10 @@ refused when it is opened.
 from __future__ import annotations
 
 import os
+import re
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -25,7 +26,14 @@ import msgspec
 from tiffin.access.keys import Keys
 from tiffin.derived.kept import KeptOnDemand
 from tiffin.derived.on_demand import OnDemandFeatures
-from tiffin.errors import ConflictError, InvalidInputError, NotFoundError, ServiceNotFound, StorageError
+from tiffin.errors import (
+    ConflictError,
+    CorruptData,
+    InvalidInputError,
+    NotFoundError,
+    ServiceNotFound,
+    StorageError,
+)
 from tiffin.files import FileSystem, contained, make_folders, remove_tree, sweep, translated, write_durably
 from tiffin.files.sealed import read_sealed, seal
 from tiffin.registry import Registry, Service
@@ -40,7 +48,8 @@ from tiffin.training.sets import kept_in
 FILE = "backup.json"
 _LOCK = ".backup.lock"
 _IN_AN_EMPTY_FOLDER = {_LOCK, "lost+found"}
-_ALONGSIDE = (("config", "tiffin.toml"), ("config", "keys.json"), ("logs", "audit.jsonl"))
+_ALONGSIDE = {"config": re.compile(r"tiffin\.toml|keys\.json"), "logs": re.compile(r"audit(\.\d+)?\.jsonl")}
+"""Files that are copied besides, by folder; audit logs that were full have a number."""
 _ROUNDS = 20
 
 T = TypeVar("T")
@@ -256,7 +265,8 @@ class _Backing:
             catalog = Catalog(self._fs, folder, Options())
             for name in catalog.names():
                 state = catalog.readable(name)
-                if state is not None and state.mark != contents.tables.get(str(name)):
+                known = contents.tables.get(str(name))
+                if state is not None and state.mark != known and not _is_before(state.mark, known):
                     return f"table {name}"
         services = {service.name: service for service in contents.services}
         for service in Registry(self._fs, contained(self._registry, "services")).services():
@@ -368,16 +378,28 @@ class _Backing:
     def _copy_alongside(self) -> None:
         """Copy settings, keys and the audit log, for their owner alone: who else may read them is not known."""
         self._store.keys.keys()  # damaged ones are told of, not copied
-        for parts in _ALONGSIDE:
-            source, target = contained(self._store.path, *parts), contained(self._target, *parts)
-            with translated(source, doing="look at"):
-                is_there = self._fs.stat(source) is not None
-            if is_there:
-                make_folders(self._fs, target.parent)
-                sweep(self._fs, target.parent)
-                self._work.replace(source, target)
-            else:
-                remove_tree(self._fs, target)
+        for part, kind in _ALONGSIDE.items():
+            source, target = contained(self._store.path, part), contained(self._target, part)
+            there = self._named(source, kind)
+            for name in self._named(target, kind) - there:
+                remove_tree(self._fs, target / name)
+            if there:
+                make_folders(self._fs, target)
+                sweep(self._fs, target)
+            # The newest log first: if it is put by meanwhile, it is here twice, and not missing.
+            for name in sorted(there, key=lambda name: (len(name), name)):
+                with suppress(CorruptData):  # it is gone by now
+                    self._work.replace(contained(source, name), contained(target, name))
+
+    def _named(self, folder: Path, kind: re.Pattern[str]) -> set[str]:
+        with translated(folder, doing="list"):
+            names = self._fs.names(folder) if self._fs.stat(folder) else []
+        return {name for name in names if kind.fullmatch(name)}
+
+
+def _is_before(mark: Mark, known: Mark | None) -> bool:
+    """Tell whether a table lacks its newest versions: no save has made it so."""
+    return known is not None and mark[0] == known[0] and mark[1] < known[1]
 
 
 def _settled(take: Callable[[], T | None], keep: Callable[[T], bool]) -> T | None:

@@ -9,7 +9,6 @@ fetches just those rows from the Parquet files.
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -20,6 +19,8 @@ import polars as pl
 from tiffin.cache import DiskCache, DiskStats, MemoryCache, MemoryStats
 from tiffin.errors import InvalidInputError
 from tiffin.frames import FeatureFrame, ingest
+from tiffin.frames.forked import check_threads
+from tiffin.locks import new_lock
 from tiffin.schema import filters
 from tiffin.schema.evolution import other_names
 from tiffin.schema.table import TableSpec
@@ -82,7 +83,10 @@ class Question:
             The table has no such column.
         InvalidInputError
             The question makes no sense there.
+        UnavailableError
+            Polars cannot try it out: this process was forked.
         """
+        check_threads()
         spec, columns, entities = state.spec, self.columns, self.entities
         if self.feature is not None:
             if columns is not None:
@@ -142,7 +146,7 @@ class Held:
     def __init__(self, frame: pl.DataFrame) -> None:
         self.frame = frame
         self._made: dict[str, Any] = {}
-        self._lock = threading.Lock()
+        self._lock = new_lock()
 
     def share(self, name: str, convert: Callable[[], Any]) -> Any:
         """Return a conversion of the frame, made once."""

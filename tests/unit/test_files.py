@@ -167,6 +167,25 @@ class TestBothFileSystems:
 
 
 class TestLocalFiles:
+    def test_a_line_of_which_the_system_takes_a_part_at_a_time_is_added_whole(self, tmp_path, monkeypatch):
+        write = os.write
+        monkeypatch.setattr(os, "write", lambda descriptor, data: write(descriptor, data[:3]))
+        for line in (b"the first line\n", b"the second\n", b""):
+            LOCAL.append(tmp_path / "log", line)
+        assert (tmp_path / "log").read_bytes() == b"the first line\nthe second\n"
+
+    def test_a_line_that_a_full_disk_takes_in_part_is_an_error(self, tmp_path, monkeypatch):
+        write = os.write
+
+        def write_until_full(descriptor, data):
+            if os.fstat(descriptor).st_size:
+                raise OSError(errno.ENOSPC, "full")
+            return write(descriptor, data[:3])
+
+        monkeypatch.setattr(os, "write", write_until_full)
+        with pytest.raises(OSError, match="full"):
+            LOCAL.append(tmp_path / "log", b"the first line\n")
+
     def test_writing_goes_on_after_the_system_takes_only_a_part(self, tmp_path, monkeypatch):
         write = os.write
         monkeypatch.setattr(os, "write", lambda descriptor, data: write(descriptor, data[:3]))

@@ -15,6 +15,8 @@ from concurrent.futures import ThreadPoolExecutor
 import polars as pl
 import xxhash
 
+from tiffin.frames.forked import check_threads
+
 MAGIC = b"tiffin-1"
 SEAL_BYTES = 16 + len(MAGIC)
 CHUNK_BYTES = 8 << 20
@@ -68,7 +70,13 @@ def decode(data: memoryview) -> pl.DataFrame | None:
     -------
     DataFrame or None
         None if this version of Polars cannot read it.
+
+    Raises
+    ------
+    UnavailableError
+        Polars lacks its threads. What the frame is read for would wait for them, if not the reading.
     """
+    check_threads()
     frame = None
     if "pyarrow" in sys.modules or len(data) >= MAP_WITH_PYARROW_FROM:
         frame = _decode_in_place(data[:-SEAL_BYTES])

@@ -216,7 +216,9 @@ class LocalFiles:
         """Add to the end of a log, its owner's alone; made if missing. Lines of several processes do not mix."""
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW, 0o600)
         try:
-            os.write(descriptor, data)
+            while data:
+                # A disk that fills takes a part, and refuses the rest.
+                data = data[os.write(descriptor, data) :]
         finally:
             os.close(descriptor)
 

@@ -90,7 +90,8 @@ class Files:
 
     def newest(self, moment: int, within: Range = ALL) -> Chunk:
         """Read the newest rows of a range of entities, as of a moment in microseconds."""
-        parts, count = [timed(self.table.data.scan([], self.spec), self.spec).collect()], 0
+        none = timed(self.table.data.scan([], self.spec), self.spec)
+        parts, count = [self.table.data.collect(none, [])], 0
         for add in self.adds:
             is_sorted = self._is_sorted(add)
             for rows in self._pieces(add, within):

@@ -14,6 +14,7 @@ import polars as pl
 
 from tiffin.errors import InvalidInputError, SchemaMismatch
 from tiffin.features import Wanted
+from tiffin.frames.forked import check_threads
 from tiffin.schema import filters
 from tiffin.schema.evolution import column_of
 from tiffin.schema.table import TableSpec
@@ -194,6 +195,7 @@ def explain(inquiry: Inquiry) -> Explanation:
     -------
     Explanation
     """
+    check_threads()
     table, newest = inquiry.wanted.table, inquiry.wanted.state
     provenance = Provenance(table, newest, inquiry.keys)
     then = as_known(table, newest, None if inquiry.known_at is None else since_epoch(inquiry.known_at))
