@@ -6,6 +6,7 @@ import os
 import random
 import resource
 import shutil
+import signal
 import subprocess
 import time
 from collections import Counter
@@ -113,16 +114,28 @@ def seen_after_kill(to: Path, whole: list[Seen]) -> str:
     return "left the earlier backup whole"
 
 
+def copy_slowly(used: Busy, to: Path) -> None:
+    """Copy a store with `cp -a`, which is held up in the midst of a table, as it is among many gigabytes."""
+    # Files vanish while it looks at them, and it says so.
+    with subprocess.Popen(["cp", "-a", used.store, to], stderr=subprocess.DEVNULL) as copying:
+        table = to / "features" / TABLES[0]
+        wait_for(lambda: copying.poll() is not None or (table.exists() and any(table.iterdir())), "the copy to begin")
+        copying.send_signal(signal.SIGSTOP)
+        try:
+            # The first of them may have vacuumed before.
+            wait_for_rounds(used, 2)
+        finally:
+            copying.send_signal(signal.SIGCONT)
+
+
 def copy_plainly(folder: Path, copies: int) -> str:
     """Copy a busy store with `cp -a`: what can be read is right, what cannot is an error that `examine` tells too."""
     seen: list[Seen] = []
     with busy(folder) as used:
-        # On a machine where the first all happen to be complete, until one is not.
+        # A copy may be through with the table before it is held up: then others follow, until one is not complete.
         while len(seen) < copies or (len(seen) < 10 * copies and all(copy.is_whole for copy in seen)):
-            wait_for_rounds(used, 1)
             to = folder / f"copy-{len(seen)}"
-            # Files vanish while it looks at them, and it says so.
-            subprocess.run(["cp", "-a", used.store, to], check=False, capture_output=True)
+            copy_slowly(used, to)
             seen.append(look_at(to))
     expected = used.expected()
     assert [copy.wrong(expected) for copy in seen] == [[]] * len(seen)
@@ -132,8 +145,8 @@ def copy_plainly(folder: Path, copies: int) -> str:
     assert incomplete > 0
     versions = sum(len(versions) for copy in seen for versions in copy.versions.values())
     return (
-        f"{len(seen)} plain copies (cp -a): {incomplete} incomplete, with {findings} findings of the doctor; "
-        f"{versions} versions could be read, 0 wrong"
+        f"{len(seen)} plain copies (cp -a, held up in the midst of it): {incomplete} incomplete, with {findings} "
+        f"findings of the doctor; {versions} versions could be read, 0 wrong"
     )
 
 
@@ -318,6 +331,34 @@ class TestWhatABackupHolds:
         assert not look_at(to).is_whole
         store.backup(to)
         assert look_at(to).is_whole
+
+    @pytest.mark.parametrize("is_cut_off", [True, False], ids=["cut off", "gone"])
+    def test_a_newest_commit_that_the_backup_lost_is_no_save_to_it(
+        self, store: tiffin.FeatureStore, to: Path, *, is_cut_off: bool
+    ):
+        store.backup(to)
+        commit = max((to / "features" / TABLE).glob("_delta_log/*.json"))
+        commit.write_bytes(b"") if is_cut_off else commit.unlink()
+        assert tiffin.FeatureStore(to).describe(TABLE).version == 3
+        store.backup(to)
+        assert look_at(to).is_whole
+        assert tiffin.FeatureStore(to).describe(TABLE).version == 4
+
+    def test_audit_logs_that_were_put_by_are_copied_until_they_are_no_more(self, store: tiffin.FeatureStore, to: Path):
+        logs = store.path / "logs"
+        logs.mkdir()
+        (logs / "audit.jsonl").write_text('{"line": 1}\n')
+        store.backup(to)
+        (logs / "audit.jsonl").rename(logs / "audit.1.jsonl")
+        (logs / "audit.jsonl").write_text('{"line": 2}\n')
+        store.backup(to)
+        assert {path.name: path.read_text() for path in (to / "logs").iterdir()} == {
+            "audit.jsonl": '{"line": 2}\n',
+            "audit.1.jsonl": '{"line": 1}\n',
+        }
+        (logs / "audit.1.jsonl").unlink()
+        store.backup(to)
+        assert [path.name for path in (to / "logs").iterdir()] == ["audit.jsonl"]
 
     def test_settings_and_keys_are_their_owners_alone(self, store: tiffin.FeatureStore, to: Path):
         store.init()

@@ -21,12 +21,14 @@ TABLE = "group/name"
 VERSIONS = 6
 CACHE_BYTES = 6_000
 """Room for some of the versions."""
+MOST_NOTES = 8
+"""Notes that are awaited of a process before it is killed."""
 
 
 def kill_soon(process: BaseProcess, log: Path, seed: int, longest_s: float) -> None:
-    """Kill a process at a random moment after it has begun to take notes."""
+    """Kill a process at a random moment after it has noted something, now more and now less, however slow it is."""
     process.start()
-    wait_for(lambda: bool(notes(log)), "the process to begin")
+    wait_for(lambda: len(notes(log)) > seed % MOST_NOTES, "the process to do something")
     # Not waiting for anything: this is the random moment.
     time.sleep(random.Random(seed).uniform(0, longest_s))
     process.kill()
@@ -55,6 +57,7 @@ def change_keys(folder: Path, log_path: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(300)
 def test_a_process_killed_while_it_changes_keys_leaves_none_half_made_and_none_half_revoked(
     tmp_path: Path, figure: Callable[[str], None]
 ):
@@ -88,6 +91,7 @@ def read_into_cache(folder: Path, log_path: Path) -> None:
     while True:
         for version in range(VERSIONS):
             store.read(TABLE, version=version)
+            log.write(event="read")
 
 
 def opened(folder: Path) -> tiffin.FeatureStore:
@@ -95,6 +99,7 @@ def opened(folder: Path) -> tiffin.FeatureStore:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(300)
 def test_a_process_killed_while_it_writes_the_cache_leaves_no_torn_frame(tmp_path: Path, figure: Callable[[str], None]):
     folder, kills, expected = tmp_path / "store", 120, {}
     store = opened(folder)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import signal
 import time
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -168,11 +169,18 @@ def test_a_table_can_be_dropped_though_the_index_is_garbage(store):
 # Killed
 
 
-def fill(folder: Path, log: Path) -> None:
+def fill_until_killed(folder: Path, log: Path) -> None:
+    """Fill the index, but for the last of it: however late the kill comes, something is left to do."""
     store = tiffin.FeatureStore(folder, disk_cache_bytes=0)
     store._materializer._chunk_bytes = 1 << 12
     Notes(log).write(event="begin")
-    store.materialize("g/t", progress=lambda _, done, total: Notes(log).write(event="read", done=done, total=total))
+
+    def progress(_: str, done: int, total: int) -> None:
+        Notes(log).write(event="read", done=done, total=total)
+        while done > total * 3 // 4:
+            signal.pause()
+
+    store.materialize("g/t", progress=progress)
 
 
 def push(folder: Path, log: Path) -> None:
@@ -189,7 +197,7 @@ def test_a_process_killed_while_it_fills_the_index_is_followed_by_one_that_goes_
     keys = random.Random(0).sample(range(ENTITIES), ENTITIES)
     store.save("g/t", frame(7, keys), entity="id", timestamp="ts")
     for stop in (2, 4):
-        filler = PROCESSES.Process(daemon=True, target=fill, args=(folder, log))
+        filler = PROCESSES.Process(daemon=True, target=fill_until_killed, args=(folder, log))
         filler.start()
         wait_for(lambda stop=stop: len(notes(log)) > stop, "the filling to begin")
         filler.kill()

@@ -88,6 +88,43 @@ class TestReadersBesideWriters:
         log.has = has_and_loses
         assert reader.read(TABLE).to_polars()["value"].to_list() == [3]
 
+    def test_a_vacuum_that_takes_the_checkpoint_that_a_reader_is_about_to_read_fails_no_read(self, tmp_path: Path):
+        writer = tiffin.FeatureStore(tmp_path / "store")
+        for value in range(3):
+            writer.save(TABLE, {"value": [value]})
+        writer.vacuum(TABLE, keep_versions=1)
+        reader = tiffin.FeatureStore(tmp_path / "store")
+        log = reader._catalog.table(TableName("group", "name")).log
+        read_commit, left = log.read_commit, [3]
+
+        def read_and_lose(version: int) -> object:
+            entry = read_commit(version)
+            if left:
+                writer.save(TABLE, {"value": [left.pop()]})
+                writer.vacuum(TABLE, keep_versions=1)
+            return entry
+
+        log.read_commit = read_and_lose
+        assert reader.read(TABLE).to_polars()["value"].to_list() == [3]
+
+    def test_a_table_that_is_dropped_and_made_anew_while_it_is_opened_is_the_new_one(self, tmp_path: Path):
+        writer = tiffin.FeatureStore(tmp_path / "store")
+        for value in range(3):
+            writer.save(TABLE, {"value": [value]})
+        reader = tiffin.FeatureStore(tmp_path / "store")
+        log = reader._catalog.table(TableName("group", "name")).log
+        names, left = log._names, [3]
+
+        def list_and_lose() -> tuple[list[int], list[int]]:
+            found = names()
+            if left:
+                writer.drop(TABLE)
+                writer.save(TABLE, {"value": [left.pop()]})
+            return found
+
+        log._names = list_and_lose
+        assert reader.read(TABLE).to_polars()["value"].to_list() == [3]
+
     @pytest.mark.slow
     @pytest.mark.timeout(300)
     def test_no_read_fails_in_a_long_run(self, tmp_path: Path, figure: Callable[[str], None]):

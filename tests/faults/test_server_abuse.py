@@ -38,6 +38,8 @@ LIMITS = {
     "connections": 400,
 }
 SIEGE_S = 5
+SLOWEST_END_S = 9.5
+"""Who is too slow is hung up on within this time, though the machine is busy; without the limits above, after 10 s."""
 SLOWEST_S = 3.0
 """What the others may have to wait while the attackers, who share this machine with them, do their worst."""
 GOOD, EVIL = "127.0.0.1", "127.0.0.2"
@@ -209,7 +211,7 @@ def test_who_does_not_finish_a_request_is_hung_up_on_and_a_letter_now_and_then_b
         began = time.monotonic()
         statuses = {}
         while opened:
-            assert time.monotonic() - began < STALL_S + 3
+            assert time.monotonic() - began < SLOWEST_END_S
             for connection in select.select(list(opened), [], [], 0.1)[0]:
                 statuses[opened.pop(connection)] = read_answer(connection)[0]
             if does_trickle:
@@ -285,13 +287,14 @@ def test_a_slow_reader_that_keeps_the_pace_gets_all(server):
 def test_an_idle_connection_is_closed_but_a_busy_one_is_kept(server):
     with server.connect() as connection:
         for _ in range(3):
+            # It cannot be idle for longer than since then.
+            began = time.monotonic()
             connection.sendall(request())
             answer = b""
             while not answer.endswith(b"}"):
                 answer += connection.recv(65_536)
-        began = time.monotonic()
         assert connection.recv(1) == b""
-        assert 1 < time.monotonic() - began < 5
+        assert 1 < time.monotonic() - began < SLOWEST_END_S
 
 
 # Who comes too often
@@ -330,16 +333,21 @@ def test_an_address_keeps_so_many_connections_and_new_ones_that_ask_are_served(s
 
 def test_an_address_with_too_many_at_work_is_refused_and_others_are_not(server):
     head = request("/tables/user/more", "Content-Length: 10", "Content-Type: text/csv", method="POST")
-    with contextlib.ExitStack() as stack:
-        busy = [stack.enter_context(server.connect(EVIL)) for _ in range(PER_ADDRESS)]
-        for connection in busy:
-            connection.sendall(head)
-        wait_until(lambda: in_flight(server) >= PER_ADDRESS)
-        with server.connect(EVIL) as connection:
-            status, answer = read_answer(connection)
-        assert status == 429
-        assert told(answer)["code"] == "too_many"
-        assert server.get("/health").status_code == 200
+
+    def is_refused() -> bool:
+        with contextlib.ExitStack() as stack:
+            busy = [stack.enter_context(server.connect(EVIL)) for _ in range(PER_ADDRESS)]
+            for connection in busy:
+                connection.sendall(head)
+            # On a slow machine the first of them are hung up on before the last are at work: then once more.
+            wait_until(lambda: in_flight(server) >= PER_ADDRESS or alive(busy) < PER_ADDRESS)
+            with server.connect(EVIL) as connection:
+                status, answer = read_answer(connection)
+            assert server.get("/health").status_code == 200
+        assert status in {429, 0}
+        return status == 429 and told(answer)["code"] == "too_many"
+
+    wait_until(is_refused)
 
 
 def in_flight(server: Served) -> float:

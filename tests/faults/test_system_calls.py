@@ -122,12 +122,12 @@ def trial(disk: Disk, servant: Servant, fault: Fault) -> str | None:
     folder, log = disk.copy(fault.case), disk.folder / "strace"
     with traced(servant.process.pid, log, fault.call, fault.injected):
         answer = servant.ask(fault.case, folder, 0)
-    if fault.error == "KILL":
-        assert answer is None, "it was not killed"
-        wrong = wrong_after(folder, fault, answer)
-    elif "(INJECTED)" not in log.read_text():
+    was_reached = answer is None if fault.error == "KILL" else "(INJECTED)" in log.read_text()
+    if not was_reached:
         shutil.rmtree(folder)
         return None
+    if fault.error == "KILL":
+        wrong = wrong_after(folder, fault, answer)
     else:
         wrong = wrong_answer(fault, answer or {}) or wrong_after(folder, fault, answer)
         wrong = wrong or wrong_again(folder, fault, answer or {}, servant)
@@ -285,14 +285,16 @@ class TestKills:
         warm = Servant(disk.before, disk.folder, cases)
         faults = list(planned(disk, warm, cases, dict.fromkeys(KILLED_AT, ("KILL",)), 2))
         warm.end()
-        wrong = []
+        found = []
         for fault in faults:
             servant = Servant(disk.before, disk.folder, [])
-            wrong += filter(None, [trial(disk, servant, fault)])
+            found.append(trial(disk, servant, fault))
             servant.end()
-        figure(f"{len(faults)} kills at a system call that changes something: {len(wrong)} lost or torn")
+        kills = sum(wrong is not None for wrong in found)
+        wrong = list(filter(None, found))
+        figure(f"{kills} kills at a system call that changes something: {len(wrong)} lost or torn")
         assert wrong == []
-        assert len(faults) > 30
+        assert kills > max(30, 0.9 * len(faults))
 
 
 class TestNegativeControls:

@@ -65,7 +65,9 @@ class Notes:
 
 
 def notes(path: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in path.read_bytes().splitlines()] if path.exists() else []
+    """Read the lines that are whole: one that is being written may be seen in part, or be left so by a kill."""
+    whole = path.read_bytes().rpartition(b"\n")[0] if path.exists() else b""
+    return [json.loads(line) for line in whole.splitlines()]
 
 
 def save_one(store: tiffin.FeatureStore, log: Notes, table: str, mode: str, slot: int, token: int) -> None:
