@@ -107,6 +107,29 @@ class TestReadersBesideWriters:
         log.read_commit = read_and_lose
         assert reader.read(TABLE).to_polars()["value"].to_list() == [3]
 
+    def test_a_vacuum_that_makes_a_checkpoint_for_a_tagged_version_fails_no_read_of_it(self, tmp_path: Path):
+        writer = tiffin.FeatureStore(tmp_path / "store")
+        for value in range(3):
+            writer.save(TABLE, {"value": [value]})
+        writer.vacuum(TABLE, keep_versions=1)
+        for value in (3, 4):
+            writer.save(TABLE, {"value": [value]})
+        writer.tag(TABLE, 3, "kept")
+        reader = tiffin.FeatureStore(tmp_path / "store")
+        log = reader._catalog.table(TableName("group", "name")).log
+        reader.describe(TABLE)
+        read_commit, left = log.read_commit, [1]
+
+        def read_and_lose(version: int) -> object:
+            entry = read_commit(version)
+            if left:
+                writer.vacuum(TABLE, keep_versions=left.pop())
+            return entry
+
+        log.read_commit = read_and_lose
+        assert reader.read(f"{TABLE}@kept").to_polars()["value"].to_list() == [3]
+        assert not left
+
     def test_a_table_that_is_dropped_and_made_anew_while_it_is_opened_is_the_new_one(self, tmp_path: Path):
         writer = tiffin.FeatureStore(tmp_path / "store")
         for value in range(3):

@@ -125,12 +125,15 @@ def read(fs: FileSystem, folder: Path, version: int, timestamp: int, table: str)
         The checkpoint is not there, not what was written, or not in a form that Tiffin reads.
     """
     path, beside = folder / checkpoint_name(version), folder / checksum_name(version)
-    with translated(path, doing="read"):
-        try:
+    try:
+        with translated(path, doing="read"):
             data = bytes(fs.read(path))
+        with translated(beside, doing="read"):
             written = bytes(fs.read(beside)) if fs.stat(beside) else None
-        except FileNotFoundError as error:
-            raise CorruptData(f"checkpoint {path.name} of table {table} is missing") from error
+    except StorageError as error:
+        if not isinstance(error.__cause__, FileNotFoundError):
+            raise
+        raise CorruptData(f"checkpoint {path.name} of table {table} is missing") from error
     if written is not None and xxhash.xxh3_64_hexdigest(data).encode() != written:
         raise CorruptData(f"checkpoint {path.name} of table {table} is not what was written: its checksum differs")
     check_threads()

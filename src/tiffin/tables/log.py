@@ -174,12 +174,13 @@ class Log:
         latest = self.require()
         if version == latest.version:
             return latest
-        if self.oldest() <= version < latest.version:
+        while self.oldest() <= version < latest.version:
+            names = _up_to(self._names(), version)
             try:
-                return self._replayed(self._names(), version)
+                return self._replayed(names, version)
             except CorruptData:
-                # A vacuum may have come in between.
-                if self.oldest() <= version:
+                # A vacuum may have come in between: it takes old versions, and makes checkpoints for those that stay.
+                if _up_to(self._names(), version) == names:
                     raise
         oldest = self.oldest()
         gone = " (vacuumed)" if 0 <= version < oldest else ""
@@ -331,7 +332,7 @@ class Log:
                 return self._replayed((commits, checkpoints), commits[-1])
             except CorruptData:
                 names = self._names()
-                if not {commits[0], commits[-1]} <= {*names[0]}:
+                if _up_to(names, commits[-1]) != (commits, checkpoints):
                     # A vacuum shortened the log, or a drop ended it and perhaps another began, while it was replayed.
                     commits, checkpoints = names
                     continue
@@ -417,6 +418,12 @@ class Log:
 
 def _versions(digits: Iterable[str]) -> list[int]:
     return [int(text) for text in sorted(digits) if text.isascii() and text.isdecimal()]
+
+
+def _up_to(names: tuple[list[int], list[int]], version: int) -> tuple[list[int], list[int]]:
+    """Leave out what writers have added after a version."""
+    commits, checkpoints = ([known for known in each if known <= version] for each in names)
+    return commits, checkpoints
 
 
 def _oldest(commits: list[int], checkpoints: list[int], table: str) -> int:
