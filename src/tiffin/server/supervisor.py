@@ -2,16 +2,36 @@
 
 from __future__ import annotations
 
+import logging
 import multiprocessing.connection
 import socket
 import time
 from collections.abc import Callable
 
 import uvicorn
-from uvicorn.supervisors import Multiprocess
+from uvicorn.supervisors import Multiprocess, multiprocess
 
 _START_S = 60
 _LOOK_EVERY_S = 0.2
+
+_log = logging.getLogger("tiffin.server")
+
+
+class Worker(multiprocess.Process):
+    """A process whose server is there before its other thread tells whether it has started.
+
+    Uvicorn makes the server when it is first asked for. If both threads ask at once it makes two: one runs, and the other
+    is said not to have started, for ever.
+    """
+
+    def target(self, sockets: list[socket.socket] | None = None) -> None:
+        """Run it, in the process."""
+        self._server = uvicorn.Server(self.config)
+        super().target(sockets)
+
+
+# It has no other place to say of what class its processes are.
+multiprocess.Process = Worker  # type: ignore[misc]
 
 
 class Supervisor(Multiprocess):
@@ -46,6 +66,8 @@ class Supervisor(Multiprocess):
         super().init_processes()
         if all(process.wait_until_ready(_START_S, self.should_exit) for process in self.processes):
             self._ready()
+        elif not self.should_exit.is_set():
+            _log.error("not all workers answer, %d s after they were started", _START_S)
 
     def terminate_all(self) -> None:
         """Tell the workers to finish, and let no client wait in a queue that nobody serves any more."""

@@ -332,7 +332,7 @@ class Log:
                 return self._replayed((commits, checkpoints), commits[-1])
             except CorruptData:
                 names = self._names()
-                if _up_to(names, commits[-1]) != (commits, checkpoints):
+                if _up_to(names, commits[-1]) != _up_to((commits, checkpoints), commits[-1]):
                     # A vacuum shortened the log, or a drop ended it and perhaps another began, while it was replayed.
                     commits, checkpoints = names
                     continue

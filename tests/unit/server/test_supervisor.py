@@ -1,0 +1,23 @@
+"""What uvicorn's way to look after workers is mended by."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import uvicorn
+from uvicorn.supervisors import multiprocess
+
+from tiffin.server.supervisor import Worker
+
+
+def test_a_worker_s_server_is_there_before_another_thread_asks_for_it(monkeypatch):
+    worker, seen, run = Worker(uvicorn.Config("nowhere:app"), []), [], []
+    begun = SimpleNamespace(start=lambda: seen.append(worker._server))
+    monkeypatch.setattr(multiprocess, "threading", SimpleNamespace(Thread=lambda **_: begun))
+    monkeypatch.setattr(uvicorn.Server, "run", lambda server, sockets: run.append(server))
+    worker.target([])
+    assert seen == run == [worker.server]
+
+
+def test_all_workers_are_such():
+    assert multiprocess.Process is Worker
