@@ -20,8 +20,8 @@ _log = logging.getLogger("tiffin.server")
 class Worker(multiprocess.Process):
     """A process whose server is there before its other thread tells whether it has started.
 
-    Uvicorn makes the server when it is first asked for. If both threads ask at once it makes two: one runs, and the other
-    is said not to have started, for ever.
+    Uvicorn makes the server when it is first asked for. If both threads ask at once it makes two: one runs, and of the
+    other it is told for ever that it has not started.
     """
 
     def target(self, sockets: list[socket.socket] | None = None) -> None:
