@@ -40,7 +40,11 @@ class Reason:
 
     def fits(self, miss: Miss) -> bool:
         """Tell whether it is about a miss."""
-        return self.part == miss.part and fnmatchcase(miss.case, self.case) and fnmatchcase(miss.result.goal, self.goal)
+        return self.is_of(miss.part, miss.case, miss.result.goal)
+
+    def is_of(self, part: str, case: str, goal: str) -> bool:
+        """Tell whether it is about a case of a part, and that goal of it."""
+        return self.part == part and fnmatchcase(case, self.case) and fnmatchcase(goal, self.goal)
 
 
 def load(path: Path = FILE) -> list[Reason]:

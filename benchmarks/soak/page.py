@@ -13,9 +13,10 @@ from statistics import median
 
 import msgspec
 
-from benchmarks import plots
+from benchmarks import plots, reasons
 from benchmarks.load import Rise
 from benchmarks.page import DOCS, table
+from benchmarks.reasons import Reason
 from benchmarks.soak.judging import judge
 from benchmarks.soak.measured import Sample, Soak, read
 from benchmarks.soak.verdict import Judgement, Point
@@ -24,7 +25,7 @@ LONG_S = 3600
 _DRAWN = ("online, 1", "online, 100", "page of 1,000, JSON", "training frame of 1,000", "save, append 20", "push of 5")
 
 
-def write(soak: Soak, load: Rise | None, folder: Path) -> Path:
+def write(soak: Soak, load: Rise | None, folder: Path, known: Sequence[Reason] = ()) -> Path:
     """Write the page and its pictures.
 
     Parameters
@@ -35,6 +36,8 @@ def write(soak: Soak, load: Rise | None, folder: Path) -> Path:
         What was measured with more and more connections.
     folder : Path
         Gets `soak.md`, and `soak/` with the pictures.
+    known : sequence of Reason
+        Why figures do not hold; one that none fits is said not to be explained.
 
     Returns
     -------
@@ -43,7 +46,7 @@ def write(soak: Soak, load: Rise | None, folder: Path) -> Path:
     """
     pictures = _pictures(soak)
     judged = list(judge(soak))
-    parts = [*_head(soak), *_verdict(judged), *_drawn(pictures), *_figures(judged), *_calls(soak), *_rise(load)]
+    parts = [*_head(soak), *_verdict(judged, known), *_drawn(pictures), *_figures(judged), *_calls(soak), *_rise(load)]
     (folder / "soak").mkdir(parents=True, exist_ok=True)
     for name, (_, picture) in pictures.items():
         (folder / "soak" / f"{name}.svg").write_text(picture, encoding="utf-8")
@@ -84,14 +87,19 @@ def _processor_share(soak: Soak) -> float:
     return used / max(last.at_s - first.at_s, 1e-9)
 
 
-def _verdict(judged: Sequence[Judgement]) -> Iterator[str]:
+def _verdict(judged: Sequence[Judgement], known: Sequence[Reason]) -> Iterator[str]:
     broken = [one for one in judged if not one.holds]
     yield f"**{len(judged) - len(broken)} of {len(judged)} figures hold.**{' These do not:' if broken else ''}\n"
     if broken:
         yield from table(
-            ("figure", "of", "second tenth", "last tenth", "change", "bound"),
-            [(one.what, one.of, *_ends(one), one.told, one.bound) for one in broken],
+            ("figure", "of", "second tenth", "last tenth", "change", "bound", "why"),
+            [(one.what, one.of, *_ends(one), one.told, one.bound, _why(one, known)) for one in broken],
         )
+
+
+def _why(one: Judgement, known: Sequence[Reason]) -> str:
+    said = [reason.text for reason in known if reason.is_of("soak", f"{one.what}: {one.of}", one.bound)]
+    return said[0] if said else "not explained"
 
 
 def _pictures(soak: Soak) -> dict[str, tuple[str, str]]:
@@ -204,7 +212,7 @@ def main() -> None:
     chosen = parser.parse_args()
     there = chosen.load is not None and chosen.load.exists()
     load = msgspec.json.decode(chosen.load.read_bytes(), type=Rise) if there else None
-    print(write(read(chosen.soak), load, chosen.to))
+    print(write(read(chosen.soak), load, chosen.to, reasons.load()))
 
 
 if __name__ == "__main__":

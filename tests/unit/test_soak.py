@@ -6,6 +6,7 @@ from xml.etree import ElementTree as ET
 import pytest
 from benchmarks import plots
 from benchmarks.load import Rise, Step
+from benchmarks.reasons import Reason
 from benchmarks.run import Machine
 from benchmarks.soak import page, rows
 from benchmarks.soak.judging import judge
@@ -202,10 +203,17 @@ def test_the_page_says_what_was_measured_and_what_does_not_hold(tmp_path):
     assert "A short run" not in text
     assert "These do not:" in text
     change = "+69.3% raw, +69.3% beside the reference"
-    assert f"| latency p50 | online, 1 | 1.15 ms | 1.95 ms | {change} | ≤ +10% |" in text
+    assert f"| latency p50 | online, 1 | 1.15 ms | 1.95 ms | {change} | ≤ +10% | not explained |" in text
     assert "| 2 | 990 | 1 ms | 2 ms | 0 |" in text
     assert "saturated with 2 connections (990 requests/s)" in text
     assert {f"](soak/{path.name})" in text for path in (tmp_path / "soak").iterdir()} == {True}
+
+
+def test_what_does_not_hold_has_its_reason(tmp_path):
+    known = [Reason("soak", "memory: worker 2", "*", "Another."), Reason("soak", "memory: *", "*", "It leaks.")]
+    text = page.write(soak(uss=lambda share: 200 + 100 * share), None, tmp_path, known).read_text()
+    (row,) = (line for line in text.splitlines() if line.startswith("| memory | worker 1"))
+    assert row.endswith("| It leaks. |")
 
 
 def test_a_short_run_says_so_first(tmp_path):
