@@ -99,6 +99,7 @@ def store(tmp_path: Path) -> Damaged:
 
 
 class TestDamage:
+    @pytest.mark.slow
     def test_a_flipped_bit_never_gives_a_wrong_answer(self, store: Damaged, figure: Callable[[str], None]):
         files = [path for path in sorted(store.folder.rglob("*")) if path.is_file() and path.stat().st_size]
         assert len(files) == 4 + 4 + 3

@@ -68,6 +68,7 @@ class TestDamagedBytes:
     def test_flipped_bits_give_no_wrong_value(self, tmp_path: Path, figure: Callable[[str], None]):
         figure(damaged(tmp_path, "flips", 120, 1))
 
+    @pytest.mark.slow
     def test_overwritten_pages_give_no_wrong_value(self, tmp_path: Path, figure: Callable[[str], None]):
         figure(damaged(tmp_path, "scribbles", 40, 1))
 

@@ -59,6 +59,7 @@ def kill_many(place: Place, log: Path, rounds: int) -> str:
 
 
 class TestKill:
+    @pytest.mark.slow
     def test_a_writer_killed_at_any_moment_leaves_one_version(
         self, place: Place, tmp_path: Path, figure: Callable[[str], None]
     ):
