@@ -15,6 +15,7 @@ from faults.workload import PROCESSES, Notes, notes, read_until, replayed, save_
 from tiffin.errors import TableNotFound, VersionNotFound
 from tiffin.files import LOCAL
 from tiffin.schema.names import TableName
+from tiffin.tables.log import Log
 from tiffin.tables.table import Options, Table
 
 TABLE = "group/name"
@@ -67,6 +68,32 @@ def obey(folder: Path, pipe: Any) -> None:
         pipe.send("done")
 
 
+def vacuumed(folder: Path, keep_versions: int = 1) -> tuple[tiffin.FeatureStore, tiffin.FeatureStore]:
+    """Make a table of three versions of which the newest are kept; who writes it, and who has not looked yet."""
+    writer, reader = (tiffin.FeatureStore(folder) for _ in range(2))
+    for value in range(3):
+        writer.save(TABLE, {"value": [value]})
+    writer.vacuum(TABLE, keep_versions=keep_versions)
+    return writer, reader
+
+
+def log_of(store: tiffin.FeatureStore) -> Log:
+    return store._catalog.table(TableName("group", "name")).log
+
+
+def once_after(call: Callable[..., Any], then: Callable[[], object]) -> Callable[..., Any]:
+    """Let something happen right after the first call."""
+    left = [then]
+
+    def called(*arguments: object) -> object:
+        found = call(*arguments)
+        if left:
+            left.pop()()
+        return found
+
+    return called
+
+
 class TestReadersBesideWriters:
     def test_no_read_fails_beside_overwrite_merge_and_vacuum(self, tmp_path: Path, figure: Callable[[str], None]):
         figure(read_beside(tmp_path, 15))
@@ -89,63 +116,35 @@ class TestReadersBesideWriters:
         assert reader.read(TABLE).to_polars()["value"].to_list() == [3]
 
     def test_a_vacuum_that_takes_the_checkpoint_that_a_reader_is_about_to_read_fails_no_read(self, tmp_path: Path):
-        writer = tiffin.FeatureStore(tmp_path / "store")
-        for value in range(3):
-            writer.save(TABLE, {"value": [value]})
-        writer.vacuum(TABLE, keep_versions=1)
-        reader = tiffin.FeatureStore(tmp_path / "store")
-        log = reader._catalog.table(TableName("group", "name")).log
-        read_commit, left = log.read_commit, [3]
+        writer, reader = vacuumed(tmp_path / "store")
 
-        def read_and_lose(version: int) -> object:
-            entry = read_commit(version)
-            if left:
-                writer.save(TABLE, {"value": [left.pop()]})
-                writer.vacuum(TABLE, keep_versions=1)
-            return entry
+        def overtake() -> None:
+            writer.save(TABLE, {"value": [3]})
+            writer.vacuum(TABLE, keep_versions=1)
 
-        log.read_commit = read_and_lose
+        log = log_of(reader)
+        log.read_commit = once_after(log.read_commit, overtake)
         assert reader.read(TABLE).to_polars()["value"].to_list() == [3]
 
     def test_a_vacuum_that_makes_a_checkpoint_for_a_tagged_version_fails_no_read_of_it(self, tmp_path: Path):
-        writer = tiffin.FeatureStore(tmp_path / "store")
-        for value in range(3):
-            writer.save(TABLE, {"value": [value]})
-        writer.vacuum(TABLE, keep_versions=1)
+        writer, reader = vacuumed(tmp_path / "store")
         for value in (3, 4):
             writer.save(TABLE, {"value": [value]})
         writer.tag(TABLE, 3, "kept")
-        reader = tiffin.FeatureStore(tmp_path / "store")
-        log = reader._catalog.table(TableName("group", "name")).log
         reader.describe(TABLE)
-        read_commit, left = log.read_commit, [1]
-
-        def read_and_lose(version: int) -> object:
-            entry = read_commit(version)
-            if left:
-                writer.vacuum(TABLE, keep_versions=left.pop())
-            return entry
-
-        log.read_commit = read_and_lose
+        log = log_of(reader)
+        log.read_commit = once_after(log.read_commit, lambda: writer.vacuum(TABLE, keep_versions=1))
         assert reader.read(f"{TABLE}@kept").to_polars()["value"].to_list() == [3]
-        assert not left
 
     def test_a_table_that_is_dropped_and_made_anew_while_it_is_opened_is_the_new_one(self, tmp_path: Path):
-        writer = tiffin.FeatureStore(tmp_path / "store")
-        for value in range(3):
-            writer.save(TABLE, {"value": [value]})
-        reader = tiffin.FeatureStore(tmp_path / "store")
-        log = reader._catalog.table(TableName("group", "name")).log
-        names, left = log._names, [3]
+        writer, reader = vacuumed(tmp_path / "store", keep_versions=3)
 
-        def list_and_lose() -> tuple[list[int], list[int]]:
-            found = names()
-            if left:
-                writer.drop(TABLE)
-                writer.save(TABLE, {"value": [left.pop()]})
-            return found
+        def replace() -> None:
+            writer.drop(TABLE)
+            writer.save(TABLE, {"value": [3]})
 
-        log._names = list_and_lose
+        log = log_of(reader)
+        log._names = once_after(log._names, replace)
         assert reader.read(TABLE).to_polars()["value"].to_list() == [3]
 
     @pytest.mark.slow
