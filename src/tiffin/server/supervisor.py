@@ -18,14 +18,23 @@ _log = logging.getLogger("tiffin.server")
 
 
 class Worker(multiprocess.Process):
-    """A process whose server is there before its other thread tells whether it has started.
+    """A worker of Uvicorn's that is known to have started once it has, and to be dead once it is."""
 
-    Uvicorn makes the server when it is first asked for. If both threads ask at once it makes two: one runs, and of the
-    other it is told for ever that it has not started.
-    """
+    def start(self) -> None:
+        """Start it, and leave its end of the pipe to it alone.
+
+        Were that end open here too, whoever waits for the answer of a worker that dies would wait for the whole time
+        that a worker has to answer.
+        """
+        super().start()
+        self.child_conn.close()
 
     def target(self, sockets: list[socket.socket] | None = None) -> None:
-        """Run it, in the process."""
+        """Run it, in the process, with a server that is there before another thread tells whether it has started.
+
+        Uvicorn makes the server when it is first asked for. If both threads ask at once it makes two: one runs, and of
+        the other it is told for ever that it has not started.
+        """
         self._server = uvicorn.Server(self.config)
         super().target(sockets)
 

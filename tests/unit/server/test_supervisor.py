@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import threading
 from types import SimpleNamespace
 
 import uvicorn
@@ -17,6 +20,18 @@ def test_a_worker_s_server_is_there_before_another_thread_asks_for_it(monkeypatc
     monkeypatch.setattr(uvicorn.Server, "run", lambda server, sockets: run.append(server))
     worker.target([])
     assert seen == run == [worker.server]
+
+
+def test_a_worker_that_dies_before_it_answers_is_not_waited_for():
+    worker, told = Worker(uvicorn.Config("nowhere:app"), []), []
+    worker.start()
+    os.kill(worker.pid, signal.SIGSTOP)
+    asking = threading.Thread(target=lambda: told.append(worker.ping(timeout=60)), daemon=True)
+    asking.start()
+    worker.process.kill()
+    asking.join(timeout=20)
+    assert told == [False]
+    worker.join()
 
 
 def test_all_workers_are_such():
