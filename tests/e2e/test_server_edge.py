@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib.util
+import io
 import json
 import os
 import signal
@@ -14,6 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
+import polars as pl
 import psutil
 import pytest
 from typer.testing import CliRunner
@@ -253,6 +256,29 @@ def test_a_thread_that_never_ends_does_not_keep_a_server_from_ending(tmp_path):
         wait_until(lambda: count(server.get("/metrics").text, "tiffin_requests_in_flight ") >= 2)
         assert ends_in_time(server)
         assert connection.recv(65_536).startswith(b"HTTP/1.1 504")
+
+
+def test_rows_in_any_form_load_no_pandas(tmp_path):
+    """It takes a quarter of a second of somebody's request, and memory for good."""
+    assert importlib.util.find_spec("pandas") is not None
+    frame = pl.DataFrame({"id": [1, 2], "x": [0.5, None], "name": ["a", "é"]})
+    (arrow, parquet) = (io.BytesIO(), io.BytesIO())
+    frame.write_ipc_stream(arrow)
+    frame.write_parquet(parquet)
+    bodies = {
+        "application/json": json.dumps({"rows": [{"id": 1, "x": 1, "name": "a"}, {"id": 2, "x": 0.5}]}).encode(),
+        "text/csv": frame.write_csv().encode(),
+        "application/vnd.apache.arrow.stream": arrow.getvalue(),
+        "application/vnd.apache.parquet": parquet.getvalue(),
+    }
+    with served(tmp_path / "store") as server:
+        for media, body in bodies.items():
+            saved = httpx.post(f"{server.url}/tables/form/t?mode=append", content=body, headers={"Content-Type": media})
+            assert saved.status_code in {200, 201}, saved.text
+            assert server.get("/features/form/t", headers={"Accept": media}).status_code == 200
+        loaded = {mapped.path for mapped in psutil.Process(server.process.pid).memory_maps()}
+    assert any("polars" in path for path in loaded)
+    assert not [path for path in loaded if "/pandas/" in path]
 
 
 @pytest.mark.slow

@@ -46,7 +46,8 @@ def from_arrow(obj: Any) -> tuple[pl.DataFrame, dict[str, str]]:
     """
     pyarrow = libraries.pyarrow()
     try:
-        table = pyarrow.table(obj)
+        # It would import pandas, to ask whether a table is one of its frames.
+        table = obj if isinstance(obj, pyarrow.Table) else pyarrow.table(obj)
     except pyarrow.ArrowInvalid as error:
         raise InvalidInputError(
             f"a {type(obj).__module__}.{type(obj).__qualname__} is not a frame: {error}",

@@ -22,6 +22,15 @@ _FAITHFUL = {"bool", "int", "float", "str", "bytes", "Decimal", "date"}
 
 _FAITHFUL_TYPES = {kind for kind, name in _KINDS.items() if name in _FAITHFUL}
 
+_PLAIN: dict[type, type[pl.DataType]] = {
+    bool: pl.Boolean, int: pl.Int64, float: pl.Float64, str: pl.String, bytes: pl.Binary,
+}  # fmt: skip
+"""Types that Polars takes as exactly as Arrow, in half the time and without pandas: `pyarrow.array` imports that, even
+to look at a list."""
+
+_WHOLE_FLOATS = 2**53
+"""Up to here each integer is a float, too."""
+
 _NUMPY_KINDS = {"b": "bool", "i": "int", "u": "int", "f": "float", "U": "str"}
 
 
@@ -50,8 +59,10 @@ def to_series(name: str, values: list[Any], *, exact: bool = False) -> pl.Series
         If the values differ in kind or cannot be kept; names the first row at fault.
     """
     types = set(map(type, values)) - {type(None)}
-    if (len(types) == 1 and types <= _FAITHFUL_TYPES) or (types == {int, float} and not exact):
-        return _convert(name, values)
+    if types == {int, float} and not exact:
+        return _numbers(name, values)
+    if len(types) == 1 and types <= _FAITHFUL_TYPES:
+        return _of_one_type(name, values, types.pop())
     kinds = [_kind(value) for value in values]
     present = set(kinds) - {None}
     if "float" in present and len(present) > 1 and (exact or "int" not in present):
@@ -102,6 +113,21 @@ def _mixed(name: str, values: Sequence[Any], kinds: Sequence[str | None]) -> Inv
 def _shown(value: Any) -> str:
     text = repr(value)
     return text if len(text) <= 60 else text[:57] + "…"
+
+
+def _numbers(name: str, values: list[Any]) -> pl.Series:
+    if all(abs(value) <= _WHOLE_FLOATS for value in values if type(value) is int):
+        return _of_one_type(name, [value if value is None else float(value) for value in values], float)
+    return _convert(name, values)
+
+
+def _of_one_type(name: str, values: list[Any], kind: type) -> pl.Series:
+    if kind not in _PLAIN:
+        return _convert(name, values)
+    try:
+        return pl.Series(name, values, dtype=_PLAIN[kind])
+    except (TypeError, ValueError, pl.exceptions.PolarsError):  # Arrow keeps what is too wide, and says what is wrong
+        return _convert(name, values)
 
 
 def _convert(name: str, values: list[Any]) -> pl.Series:

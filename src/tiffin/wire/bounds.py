@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import msgspec
+import polars as pl
 
 from tiffin.errors import LimitError
 
@@ -99,7 +100,7 @@ def expanded_bytes(column: pa.Array) -> int:
         runs = pc.subtract(ends, pa.concat_arrays([pa.array([0], pa.int64()), ends[:-1]]))
         return int(pc.sum(pc.multiply(runs, _lengths(column.values))).as_py() or 0)
     if pa.types.is_string_view(kind) or pa.types.is_binary_view(kind):
-        return int(pc.sum(pc.binary_length(column)).as_py() or 0) + 16 * len(column)
+        return int(pc.sum(_lengths(column)).as_py() or 0) + 16 * len(column)
     if pa.types.is_struct(kind):
         return sum(expanded_bytes(child) for child in column.flatten())
     if pa.types.is_map(kind):
@@ -115,7 +116,12 @@ def _lengths(values: pa.Array) -> pa.Array:
 
     kind = values.type
     is_text = pa.types.is_large_string(kind) or pa.types.is_string(kind) or pa.types.is_binary(kind)
-    if is_text or pa.types.is_large_binary(kind) or pa.types.is_string_view(kind) or pa.types.is_binary_view(kind):
+    if pa.types.is_string_view(kind) or pa.types.is_binary_view(kind):
+        # PyArrow 26 does not count them.
+        views = pl.Series(values)
+        sizes = views.str.len_bytes() if views.dtype == pl.String else views.bin.size()
+        return sizes.cast(pl.Int64).to_arrow()
+    if is_text or pa.types.is_large_binary(kind):
         return pc.cast(pc.binary_length(values), pa.int64())
     each = values.nbytes // max(len(values), 1) + 1
     return pa.array([each] * len(values), pa.int64())

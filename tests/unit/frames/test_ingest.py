@@ -137,7 +137,11 @@ def test_keys_that_a_row_lacks_are_null() -> None:
     ("values", "dtype", "expected"),
     [
         ([1, 2.5, None], pl.Float64(), [1.0, 2.5, None]),
+        ([2**53, 0.5, -(2**53)], pl.Float64(), [2.0**53, 0.5, -(2.0**53)]),
+        ([2**63 - 1, None, -(2**63)], pl.Int64(), [2**63 - 1, None, -(2**63)]),
         ([2**63, -1], pl.Int128(), [2**63, -1]),
+        ([True, None], pl.Boolean(), [True, None]),
+        ([b"\xff", None, b""], pl.Binary(), [b"\xff", None, b""]),
         ([np.float32(1), None], pl.Float32(), [1.0, None]),
         ([float("nan"), "a"], pl.String(), [None, "a"]),
         ([pd.NA, 1], pl.Int64(), [None, 1]),
@@ -219,7 +223,20 @@ def test_a_saved_frame_that_is_saved_again_keeps_its_types() -> None:
     assert FeatureFrame(again.frame, origins=again.origins).to_pandas()["x"].dtype == "UInt8"
 
 
-def test_polars_needs_neither_pandas_nor_pyarrow() -> None:
+def test_arrow_needs_no_pandas() -> None:
+    program = """
+import sys
+import pyarrow as pa
+from tiffin.frames import FeatureFrame, ingest
+table = pa.Table.from_batches([], schema=pa.schema([("a", pa.int8()), ("s", pa.dictionary(pa.int32(), pa.string()))]))
+found = ingest(table)
+FeatureFrame(found.frame, origins=found.origins).to_arrow()
+assert "pandas" not in sys.modules
+"""
+    subprocess.run([sys.executable, "-c", program], check=True, timeout=60)
+
+
+def test_polars_and_plain_rows_need_neither_pandas_nor_pyarrow() -> None:
     program = """
 import sys
 sys.modules["pandas"] = sys.modules["pyarrow"] = None
@@ -232,6 +249,8 @@ stored = dtypes.to_stored(ingest(frame).frame)
 given = FeatureFrame(dtypes.from_stored(stored, dict(frame.schema)))
 assert given.to_polars().equals(frame)
 given._repr_html_()
+rows = [{"i": 1, "f": 0.5, "s": "é", "b": b"x", "t": True, "n": 1}, {"i": None, "n": 2.5}]
+assert ingest(rows).frame.row(0) == (1, 0.5, "é", b"x", True, 1.0)
 for convert in (given.to_pandas, given.to_arrow):
     try:
         convert()
