@@ -26,7 +26,7 @@ from tiffin.access import keys_of
 from tiffin.errors import InvalidInputError, TiffinError
 from tiffin.files import LOCAL, contained, make_folders, remove_tree
 from tiffin.server.edge.logs import JsonFormatter
-from tiffin.server.memory import settle
+from tiffin.server.memory import settle, share_arenas
 from tiffin.server.options import Limits, ServerOptions
 from tiffin.server.supervisor import Supervisor
 from tiffin.server.warned import hear_warnings
@@ -72,6 +72,7 @@ def serve(
     StorageError
         The store, its keys or a log cannot be opened.
     """
+    share_arenas()
     options = options or ServerOptions()
     store = FeatureStore(folder, record_code=False)
     _check_access(store.path, options)
@@ -89,6 +90,7 @@ def serve(
 
 def worker_app() -> ASGIApp:
     """Make the app of a worker process, as its supervisor's environment says."""
+    share_arenas()
     try:
         options = msgspec.json.decode(os.environ[_OPTIONS_VARIABLE], type=ServerOptions)
         store = FeatureStore(os.environ[_STORE_VARIABLE], record_code=False)
