@@ -170,7 +170,23 @@ def _restore(array: Any, target: Any) -> Any:
     types = libraries.pyarrow().types
     if types.is_dictionary(target) and not types.is_dictionary(array.type):
         array = array.cast(target.value_type).dictionary_encode()
-    return array if array.type == target else array.cast(target)
+    if array.type == target:
+        return array
+    if types.is_dictionary(target) and types.is_string_view(target.value_type):
+        return _with_viewed_words(array, target)
+    return array.cast(target)
+
+
+def _with_viewed_words(array: Any, target: Any) -> Any:
+    """Cast to a dictionary of string views: PyArrow 26 casts its two parts, and not the whole."""
+    pyarrow = libraries.pyarrow()
+    chunks = [
+        pyarrow.DictionaryArray.from_arrays(
+            chunk.indices.cast(target.index_type), chunk.dictionary.cast(target.value_type), ordered=target.ordered
+        )
+        for chunk in array.chunks
+    ]
+    return pyarrow.chunked_array(chunks, target)
 
 
 def natural(column: pl.Series) -> Any:
@@ -206,15 +222,15 @@ def _plain_type(name: str, kind: Any) -> Any:
         return pyarrow.date32()
     if types.is_decimal256(kind) and kind.precision <= 38:
         return pyarrow.decimal128(kind.precision, kind.scale)
-    if (
-        types.is_dictionary(kind)
-        and not types.is_string(kind.value_type)
-        and not types.is_large_string(kind.value_type)
-    ):
+    if types.is_dictionary(kind) and not _is_text(types, kind.value_type):
         return _plain_type(name, kind.value_type)
     if _is_refused(types, kind):
         raise _refused(name, kind, "it has no exact counterpart")
     return _plain_nested(name, kind)
+
+
+def _is_text(types: Any, kind: Any) -> bool:
+    return bool(types.is_string(kind) or types.is_large_string(kind) or types.is_string_view(kind))
 
 
 def _is_refused(types: Any, kind: Any) -> bool:

@@ -152,7 +152,12 @@ def check_names(names: Iterable[Any]) -> None:
                 f"a column is named {name!r}, of type {type(name).__name__}",
                 hint="column names are strings: rename it, in pandas with df.columns = df.columns.map(str)",
             )
-        if not name or len(name) > MAX_NAME_LENGTH or _has_control(name):
+        if not name:
+            raise InvalidName(
+                f"the column at position {len(seen)} has no name",
+                hint="name it; pandas writes its index so, unless with df.to_csv(index=False)",
+            )
+        if len(name) > MAX_NAME_LENGTH or _has_control(name):
             raise InvalidName(
                 f"{name[:40]!r} cannot be the name of a column",
                 hint=f"use 1 to {MAX_NAME_LENGTH} characters, none of them a control character such as a line break",

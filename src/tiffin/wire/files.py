@@ -144,7 +144,7 @@ def to_csv(frame: FeatureFrame) -> bytes:
     Returns
     -------
     bytes
-        A line of names, then one a row; null as nothing, times in ISO 8601.
+        A line of names, then one a row; null as nothing, times and durations in ISO 8601.
 
     Raises
     ------
@@ -157,7 +157,8 @@ def to_csv(frame: FeatureFrame) -> bytes:
             raise InvalidInputError(
                 f"column {name!r} is of type {dtype}, which CSV has no form for", hint="take Arrow, Parquet or JSON"
             )
-    return values.write_csv(datetime_format=None).encode()
+    texts = values.with_columns(pl.selectors.duration().dt.to_string("iso"))
+    return texts.write_csv(datetime_format=None).encode()
 
 
 def from_csv(data: bytes | memoryview, bounds: Bounds) -> FeatureFrame:

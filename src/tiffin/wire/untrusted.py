@@ -47,6 +47,10 @@ def reading(what: str) -> Iterator[None]:
         OSError,
     ) as error:
         reason = f"{error}".partition("\n")[0]
+        if isinstance(error, pa.ArrowNotImplementedError):
+            raise InvalidInputError(
+                f"the {what} cannot be read: {reason}", hint="send types that PyArrow has; of integers, up to 64 bits"
+            ) from error
         raise InvalidInputError(f"the body is no valid {what}: {reason}", hint="send it whole") from error
 
 

@@ -251,6 +251,7 @@ ARROW = [
     _arrow(pa.list_(pa.map_(pa.string(), pa.int8())), [[[("a", 1), ("a", 2)]]], "refused", "same key",
            name="map with a key twice, nested"),
     Case("dictionary of text", _dictionary(pa.int8(), ["a", None, "b"], pa.string()), "restored"),
+    Case("dictionary of string views", _dictionary(pa.uint32(), ["a", None, "b"], pa.string_view()), "restored"),
     Case("dictionary, ordered", _dictionary(pa.uint16(), ["a", None], pa.large_string(), ordered=True), "restored"),
     Case("dictionary of numbers", _dictionary(pa.int32(), [1, None], pa.int64()), "restored"),
     _arrow(pa.list_(pa.dictionary(pa.int32(), pa.string())), [["a", None], None], "restored",

@@ -96,7 +96,7 @@ def _parts(frame: Any) -> dict[str, Any]:
         (pd.DataFrame([[1]], columns=pd.MultiIndex.from_tuples([("a", "b")])), "2 levels"),
         ([{1: 2}], "named 1, of type int"),
         (pl.DataFrame({"Age": [1], "age": [2]}), "'Age' and 'age'"),
-        (pl.DataFrame({"": [1]}), "'' cannot be the name"),
+        (pl.DataFrame({"": [1]}), "position 0 has no name"),
         (pl.DataFrame({"a\nb": [1]}), "cannot be the name"),
         (pl.DataFrame({"a\x00": [1]}), "cannot be the name"),
         (pl.DataFrame({"a" * 129: [1]}), "cannot be the name"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import io
 import json
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
@@ -89,6 +90,28 @@ def problem(answer, status):
     assert answer.status_code == status, answer.text
     assert answer.headers["content-type"] == "application/problem+json"
     return answer.json()["detail"]
+
+
+@pytest.mark.parametrize("name", EVERYTHING.columns)
+def test_a_stream_that_polars_writes_by_itself_is_taken(store, client, name):
+    frame, stream = EVERYTHING.select(number=0, values=name), io.BytesIO()
+    frame.write_ipc_stream(stream)
+    answer = post(client, "/tables/g/t", stream.getvalue(), ARROW)
+    if frame["values"].dtype == pl.Int128:
+        assert "64 bits" in problem(answer, 422)
+        assert "64 bits" in answer.json()["hint"]
+    else:
+        assert answer.status_code == 200, answer.text
+        assert_frame_equal(store.read("g/t").to_polars(), frame, check_dtypes=not frame["values"].dtype.is_nested())
+
+
+def test_csv_out_goes_in_again_as_the_same_values(store, client):
+    frame = EVERYTHING.select(~(pl.selectors.nested() | pl.selectors.binary()))
+    store.save("g/t", frame)
+    answer = client.get("/features/g/t", headers={"Accept": CSV})
+    assert answer.status_code == 200, answer.text
+    assert post(client, "/tables/g/t", answer.content, CSV).status_code == 200
+    assert_frame_equal(store.read("g/t").to_polars(), frame)
 
 
 @pytest.mark.parametrize("nan", ["null", "text"])
