@@ -10,7 +10,6 @@ import asyncio
 import json
 import os
 import shutil
-import socket
 import subprocess
 import sys
 import tempfile
@@ -27,6 +26,7 @@ import polars as pl
 
 import tiffin
 from benchmarks.measure import Result
+from benchmarks.ports import free_port
 from tiffin.wire.media import ARROW, JSON
 
 NAMES = [f"f{number}" for number in range(10)]
@@ -257,7 +257,7 @@ def _feast() -> Iterator[str | None]:
     script = Path(__file__).with_name("feast_server.py")
     with tempfile.TemporaryDirectory() as folder:
         subprocess.run([python, script, folder, str(FEAST_ENTITIES)], check=True, capture_output=True)
-        command = [Path(python).with_name("feast"), "serve", *_TUNED, "--port", str(port := _free_port())]
+        command = [Path(python).with_name("feast"), "serve", *_TUNED, "--port", str(port := free_port())]
         with _started(command, cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL):
             url = f"http://127.0.0.1:{port}"
             _until_healthy(url)
@@ -275,13 +275,6 @@ def _started(command: list[object], **options: object) -> Iterator[subprocess.Po
         process.wait()
         if process.stdout:
             process.stdout.close()
-
-
-def _free_port() -> int:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port: int = free.getsockname()[1]
-    return port
 
 
 def _until_healthy(url: str) -> None:

@@ -9,6 +9,8 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from benchmarks.ports import free_port
+
 MOST_WAIT_S = 10
 
 
@@ -19,9 +21,7 @@ def redis() -> Iterator[str | None]:
     if program is None:
         yield None
         return
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     arguments = [program, "--port", str(port), "--save", "", "--appendonly", "no", "--bind", "127.0.0.1"]
     with subprocess.Popen(arguments, stdout=subprocess.DEVNULL) as server:
         try:

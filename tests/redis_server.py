@@ -11,6 +11,8 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from benchmarks.ports import free_port
+
 REQUIRED = os.environ.get("TIFFIN_REQUIRE_REDIS") == "1"
 URL = os.environ.get("TIFFIN_TEST_REDIS_URL")
 PROGRAM = shutil.which("redis-server") or shutil.which("valkey-server")
@@ -22,9 +24,7 @@ class Server:
 
     def __init__(self, folder: Path, *options: str) -> None:
         assert PROGRAM
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = probe.getsockname()[1]
+        self.port = free_port()
         self.url = f"redis://127.0.0.1:{self.port}/0"
         nowhere = ["--save", "", "--appendonly", "no", "--dir", str(folder), "--bind", "127.0.0.1"]
         self._command = [PROGRAM, "--port", str(self.port), *nowhere, *options]

@@ -15,6 +15,7 @@ from pathlib import Path
 import httpx
 import polars as pl
 import pytest
+from benchmarks.ports import free_port
 
 import tiffin
 from pages import ROOT, blocks
@@ -116,9 +117,7 @@ def proxied(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Proxied]
         opened.save("bulk/numbers", pl.DataFrame({"number": range(ROWS)}).with_columns(half=pl.col("number") / 2))
     _, secret = keys_of(store).create("someone", ["read", "write"])
     certificate, key = certified(tmp_path, NAME)
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     with served(store, "--allowed-host", NAME) as server:
         command = PROXIES[request.param](tmp_path, server, port, certificate, key)
         headers = {"Host": NAME, "Authorization": f"Bearer {secret}"}

@@ -1,10 +1,11 @@
 """The page of the benchmarks: what a run measured stands on it, all of it, and no miss goes unexplained."""
 
+import socket
 from xml.etree import ElementTree as ET
 
 import msgspec
 import pytest
-from benchmarks import page, plots, reasons, run
+from benchmarks import page, plots, ports, reasons, run
 from benchmarks.measure import Growth, Result, exponent
 from benchmarks.reasons import Reason, UnexplainedMiss
 from benchmarks.run import Machine, Run
@@ -160,3 +161,15 @@ def test_the_exponent_is_the_least_squares_fit():
 def test_one_size_has_no_exponent():
     with pytest.raises(ValueError, match="two sizes"):
         exponent([(10, 1.0), (10, 2.0)])
+
+
+def test_a_free_port_is_not_one_that_the_system_gives_to_others(tmp_path, monkeypatch):
+    given = tmp_path / "range"
+    given.write_text("10004\t65530\n")
+    monkeypatch.setattr(ports, "_GIVEN_AWAY", given)
+    found = {ports.free_port() for _ in range(200)}
+    assert found <= {*range(10_000, 10_004), *range(65_531, 65_536)}
+    taken = min(found)
+    with socket.socket() as server:
+        server.bind(("127.0.0.1", taken))
+        assert taken not in {ports.free_port() for _ in range(200)}
