@@ -6,8 +6,10 @@ import importlib.util
 import io
 import json
 import os
+import shutil
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import time
@@ -25,7 +27,7 @@ import tiffin
 from served import PATIENCE_S, Served, certified, served, trusting, wait_until
 from tiffin.access.keys import LOOK_EVERY_S
 from tiffin.cli.app import app
-from tiffin.server.run import LAST_S
+from tiffin.server.supervisor import LAST_S
 
 
 @pytest.fixture(scope="module")
@@ -279,6 +281,57 @@ def test_rows_in_any_form_load_no_pandas(tmp_path):
         loaded = {mapped.path for mapped in psutil.Process(server.process.pid).memory_maps()}
     assert any("polars" in path for path in loaded)
     assert not [path for path in loaded if "/pandas/" in path]
+
+
+def test_the_caches_can_be_deleted_under_a_running_server(tmp_path):
+    with served(tmp_path / "store", "--workers=2") as server:
+        shutil.rmtree(tmp_path / "store" / "cache")
+        assert server.get("/metrics").status_code == 200
+        dead, _ = workers(server)
+        dead.kill()
+        wait_until(lambda: len([each for each in workers(server) if each.pid != dead.pid]) == 2)
+        wait_until(lambda: count(server.get("/metrics").text, "tiffin_request_seconds_count") > 0)
+        assert server.stop() == 0
+
+
+def test_a_server_whose_workers_cannot_be_replaced_ends_with_a_failure(tmp_path):
+    errors = tmp_path / "errors.txt"
+    with served(tmp_path / "store", "--workers=2", errors=errors) as server:
+        (tmp_path / "store" / "config").mkdir(exist_ok=True)
+        (tmp_path / "store" / "config" / "tiffin.toml").write_text("keep_versions = many\n")
+        workers(server)[0].kill()
+        assert server.process.wait(PATIENCE_S) == 1
+    assert "tiffin.toml" in errors.read_text()
+
+
+@pytest.mark.slow
+def test_a_hangup_replaces_the_workers_one_by_one_and_loads_a_new_certificate(tmp_path):
+    certificate, key = certified(tmp_path)
+    with served(tmp_path / "store", "--workers=2", f"--tls-certificate={certificate}", f"--tls-key={key}") as server:
+        before = {worker.pid for worker in workers(server)}
+        certified(tmp_path)
+        server.process.send_signal(signal.SIGHUP)
+        seen = [before]
+
+        def are_replaced() -> bool:
+            seen.append({worker.pid for worker in workers(server)})
+            return len(seen[-1]) == 2 and not seen[-1] & before
+
+        wait_until(are_replaced)
+        assert min(map(len, seen)) == 2
+        shown = {ssl.PEM_cert_to_DER_cert(ssl.get_server_certificate(server.address)) for _ in range(20)}
+        assert shown == {ssl.PEM_cert_to_DER_cert(certificate.read_text())}
+
+
+@pytest.mark.slow
+def test_a_worker_that_does_not_listen_does_not_keep_a_hangup_from_replacing_it(tmp_path):
+    with impatient(tmp_path / "store", 2) as server:
+        before = {worker.pid for worker in workers(server)}
+        workers(server)[0].suspend()
+        server.process.send_signal(signal.SIGHUP)
+        # It may be asked just then whether it is well, and has half a minute to answer.
+        wait_until(lambda: len({worker.pid for worker in workers(server)} - before) == 2, 90)
+        assert server.get("/tables").status_code == 200
 
 
 @pytest.mark.slow

@@ -15,11 +15,16 @@ from tiffin.errors import InvalidInputError
 from tiffin.frames.ingest import ingest
 
 _WORDS = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
+_DIGITS = {"ms": 3, "us": 6, "ns": 6}
 _ISO_DAY = r"^\d{4}-\d\d-\d\d"
 
 
 def from_json(
-    rows: Sequence[Mapping[str, Any]], known: Mapping[str, pl.DataType], times: Collection[str] = ()
+    rows: Sequence[Mapping[str, Any]],
+    known: Mapping[str, pl.DataType],
+    times: Collection[str] = (),
+    *,
+    is_new_schema: bool = False,
 ) -> pl.DataFrame:
     """Turn rows as JSON has them into a frame whose columns have the types they are meant to have.
 
@@ -32,6 +37,8 @@ def from_json(
         The columns of the table that they are meant for; others take the types that their values have.
     times : collection of str
         Columns that hold times, in UTC where they say no zone.
+    is_new_schema : bool
+        Values that are not of their column's type keep their own: the table is to change.
 
     Returns
     -------
@@ -43,21 +50,25 @@ def from_json(
         A value is not of its column's type: names the column and the row.
     """
     floats = [name for name, dtype in known.items() if dtype.is_float()]
-    return as_meant(ingest(_without_words(rows, floats)).frame, known, times)
+    rows, maps = _maps_apart(_without_words(rows, floats), known)
+    return as_meant(ingest(rows).frame.with_columns(maps), known, times, is_new_schema=is_new_schema)
 
 
-def as_meant(frame: pl.DataFrame, known: Mapping[str, pl.DataType], times: Collection[str] = ()) -> pl.DataFrame:
+def as_meant(
+    frame: pl.DataFrame,
+    known: Mapping[str, pl.DataType],
+    times: Collection[str] = (),
+    *,
+    is_new_schema: bool = False,
+) -> pl.DataFrame:
     """Give the columns of a frame, texts among them, the types they are meant to have; see `from_json`."""
-    return pl.DataFrame(
-        [
-            as_known(column, known[column.name])
-            if column.name in known
-            else as_time(column)
-            if column.name in times
-            else column
-            for column in frame.iter_columns()
-        ]
-    )
+
+    def meant(column: pl.Series) -> pl.Series:
+        if column.name in known:
+            return (_as_known_or_new if is_new_schema else as_known)(column, known[column.name])
+        return as_time(column) if column.name in times else column
+
+    return pl.DataFrame([meant(column) for column in frame.iter_columns()])
 
 
 def _without_words(rows: Sequence[Mapping[str, Any]], floats: Collection[str]) -> Sequence[Mapping[str, Any]]:
@@ -67,6 +78,31 @@ def _without_words(rows: Sequence[Mapping[str, Any]], floats: Collection[str]) -
         {**row, **{name: _WORDS.get(row[name], row[name]) for name in floats if isinstance(row.get(name), str)}}
         for row in rows
     ]
+
+
+def _maps_apart(
+    rows: Sequence[Mapping[str, Any]], known: Mapping[str, pl.DataType]
+) -> tuple[Sequence[Mapping[str, Any]], list[pl.Series]]:
+    """Read columns of maps by themselves: an object of JSON alone looks like a struct with the keys of all rows."""
+    names = [name for name, dtype in known.items() if holds_map(dtype) and any(name in row for row in rows)]
+    if not names:
+        return rows, []
+    maps = [_nested(name, [row.get(name) for row in rows], known[name]) for name in names]
+    return [{**row, **dict.fromkeys(names)} for row in rows], maps
+
+
+def holds_map(dtype: Any) -> bool:
+    """Tell whether a column holds maps, be it inside of lists and structs."""
+    if isinstance(dtype, pl.Struct):
+        return any(holds_map(field.dtype) for field in dtype.fields)
+    return isinstance(dtype, pl.Map) or (isinstance(dtype, pl.List | pl.Array) and holds_map(dtype.inner))
+
+
+def _as_known_or_new(column: pl.Series, dtype: pl.DataType) -> pl.Series:
+    try:
+        return as_known(column, dtype)
+    except InvalidInputError:  # then it is what it came as: whether the table may change so, the store decides
+        return column
 
 
 def as_known(column: pl.Series, dtype: pl.DataType) -> pl.Series:
@@ -89,10 +125,10 @@ def as_known(column: pl.Series, dtype: pl.DataType) -> pl.Series:
     InvalidInputError
         A text is no value of the type.
     """
-    if column.dtype == dtype:
+    if dtype in {column.dtype, pl.Null}:
         return column
     if column.dtype.is_nested() and dtype.is_nested():
-        return _as_nested(column, dtype)
+        return _nested(column.name, column.to_list(), dtype)
     if column.dtype != pl.String:
         cast = column.cast(dtype, strict=False) if _can_cast(column.dtype, dtype) else column
         if dtype.is_float() and column.dtype.is_float():
@@ -128,14 +164,18 @@ def as_time(column: pl.Series) -> pl.Series:
     if len(wrong):
         raise InvalidInputError(
             f"column {column.name!r} is declared as a time; row {wrong[0]} holds {column[wrong[0]]!r}",
-            hint="write times like 2024-05-31T12:00:00Z",
+            hint="write times like 2024-05-31T12:00:00Z, to the microsecond at most",
         )
     return parsed
 
 
 def as_values(texts: pl.Series, dtype: pl.DataType) -> pl.Series:
-    """Read texts as values of a type that CSV can write; null where a text is none."""
+    """Read texts as values of a type that CSV can write; null where a text is none, or finer than the type."""
     trimmed = texts.str.strip_chars()
+    if isinstance(dtype, pl.Datetime | pl.Duration):
+        # Python, which reads durations and some times, has no nanoseconds.
+        digits = 9 if dtype == pl.Datetime("ns") else _DIGITS[dtype.time_unit]
+        texts = trimmed = trimmed.set(trimmed.str.contains(rf"\.\d{{{digits}}}\d*[1-9]").fill_null(value=False), None)
     if isinstance(dtype, pl.Datetime):
         instants = _instants(trimmed, dtype)
         return (
@@ -182,20 +222,20 @@ def _decoded(texts: pl.Series, dtype: pl.DataType) -> pl.Series:
     for text in texts:
         try:
             given = msgspec.json.decode(text) if dtype.is_nested() and text is not None else text
-            values.append(_plain(msgspec.convert(given, kind)))
+            values.append(_plain(msgspec.convert(given, kind, str_keys=True)))
         except (msgspec.MsgspecError, RecursionError):
             values.append(None)
     return pl.Series(texts.name, values, dtype=dtype, strict=False)
 
 
-def _as_nested(column: pl.Series, dtype: pl.DataType) -> pl.Series:
-    """Read the texts inside of lists and structs, and make them what the column is to hold."""
+def _nested(name: str, found: Sequence[Any], dtype: pl.DataType) -> pl.Series:
+    """Read the texts inside of lists, structs and maps, and make them what the column is to hold."""
     try:
-        values = [_plain(msgspec.convert(value, _python(dtype))) for value in column.to_list()]
-        return pl.Series(column.name, values, dtype=dtype, strict=True)
+        values = [_plain(msgspec.convert(value, _python(dtype), str_keys=True)) for value in found]
+        return pl.Series(name, values, dtype=dtype, strict=True)
     except (msgspec.ValidationError, pl.exceptions.PolarsError, TypeError, OverflowError) as error:
         raise InvalidInputError(
-            f"column {column.name!r} is {dtype} in the table, and holds something else: {error}",
+            f"column {name!r} is {dtype} in the table, and holds something else: {error}",
             hint="correct it, or change the column's type: overwrite the table and let it evolve",
         ) from error
 
@@ -208,6 +248,8 @@ def _python(dtype: Any) -> Any:
         fields = [(f"field{number}", _python(field.dtype), None) for number, field in enumerate(dtype.fields)]
         names = {f"field{number}": field.name for number, field in enumerate(dtype.fields)}
         return msgspec.defstruct("Row", fields, rename=names, forbid_unknown_fields=True) | None
+    if isinstance(dtype, pl.Map):
+        return dict[_python(dtype.key), _python(dtype.value)] | None  # type: ignore[misc]  # as above
     return (str if isinstance(dtype, pl.Categorical | pl.Enum) else dtype.to_python()) | None
 
 

@@ -23,12 +23,12 @@ import uvloop
 from uvicorn.config import STARTUP_FAILURE
 
 from tiffin.access import keys_of
-from tiffin.errors import InvalidInputError, TiffinError
+from tiffin.errors import InvalidInputError, StorageError, TiffinError
 from tiffin.files import LOCAL, contained, make_folders, remove_tree
 from tiffin.server.edge.logs import JsonFormatter
 from tiffin.server.memory import settle, share_arenas
 from tiffin.server.options import Limits, ServerOptions
-from tiffin.server.supervisor import Supervisor
+from tiffin.server.supervisor import LAST_S, Supervisor
 from tiffin.server.warned import hear_warnings
 from tiffin.store import FeatureStore
 
@@ -42,8 +42,6 @@ _METRICS_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
 
 _MOST_FILES = 65_536
 _BACKLOG = 2048
-LAST_S = 5
-"""How long threads that are still at work get after `shutdown_s`, before their process ends without them, seconds."""
 _HEALTH_S = 30
 """How long a worker may leave its supervisor without an answer before it is replaced, seconds."""
 
@@ -70,7 +68,7 @@ def serve(
     InvalidInputError
         Others could reach the server and no key exists; the port is not to be had; the certificate is not valid.
     StorageError
-        The store, its keys or a log cannot be opened.
+        The store, its keys or a log cannot be opened, then or by a worker that is to replace another.
     """
     share_arenas()
     options = options or ServerOptions()
@@ -176,10 +174,16 @@ def _serve_with_workers(
         os.environ[_METRICS_VARIABLE] = str(folder)
         try:
             config = _config("tiffin.server.run:worker_app", options)
-            Supervisor(config, [listener], ready, patience_s=options.shutdown_s + LAST_S).run()
+            supervisor = Supervisor(config, [listener], ready, patience_s=options.shutdown_s + LAST_S)
+            supervisor.run()
         finally:
             for name in (_STORE_VARIABLE, _OPTIONS_VARIABLE, _METRICS_VARIABLE):
                 del os.environ[name]
+    if supervisor.has_failed:
+        raise StorageError(
+            f"a worker of the server of {str(store)!r} could not start, and all were stopped",
+            hint="standard error says why, in the line before",
+        )
 
 
 def _app(store: FeatureStore, options: ServerOptions) -> ASGIApp:

@@ -9,10 +9,13 @@ import time
 from collections.abc import Callable
 
 import uvicorn
+from uvicorn.config import STARTUP_FAILURE
 from uvicorn.supervisors import Multiprocess, multiprocess
 
 _START_S = 60
 _LOOK_EVERY_S = 0.2
+LAST_S = 5
+"""How long threads that are still at work get after `shutdown_s`, before their process ends without them, seconds."""
 
 _log = logging.getLogger("tiffin.server")
 
@@ -37,6 +40,13 @@ class Worker(multiprocess.Process):
         """
         self._server = uvicorn.Server(self.config)
         super().target(sockets)
+
+    def join(self) -> None:
+        """Wait until it has ended, or kill it: a thread of it that never ends would hold up the supervisor."""
+        self.process.join((self.config.timeout_graceful_shutdown or 0) + LAST_S)
+        if self.process.is_alive():
+            self.process.kill()
+        super().join()
 
 
 # It has no other place to say of what class its processes are.
@@ -69,6 +79,11 @@ class Supervisor(Multiprocess):
         super().__init__(config, sockets)
         self._ready = ready
         self._patience_s = patience_s
+
+    @property
+    def has_failed(self) -> bool:
+        """Whether a worker could not start, which is why all were stopped."""
+        return any(process.exitcode == STARTUP_FAILURE for process in self.processes)
 
     def init_processes(self) -> None:
         """Start the workers, and wait until they answer."""

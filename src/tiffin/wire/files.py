@@ -185,28 +185,46 @@ def from_csv(data: bytes | memoryview, bounds: Bounds) -> FeatureFrame:
     """
     # Commas inside of names count too; it takes long to find out that there are as many columns.
     bounds.check_columns(1 + bytes(data).partition(b"\n")[0].count(b","))
-    try:
-        # With a mark in front of it, it is text: Polars would undo a compression, without bounds.
-        text = _MARK + bytes(data).removeprefix(_MARK)
-        frame = pl.read_csv(text, infer_schema=False, truncate_ragged_lines=False)
-    except pl.exceptions.PolarsError as error:
-        raise InvalidInputError(
-            f"the body is no CSV: {error}", hint="begin with a line of names; all lines have as many fields"
-        ) from error
-    bounds.check_rows(frame.height)
-    names = _header(data)
+    text = bytes(data).removeprefix(_MARK)
+    names = _header(text)
     check_names(names)
-    if len(names) != frame.width:
+    table = _csv_table(text, names)
+    if table.column_names != names:
         raise InvalidInputError(
             "the body is no CSV: its first line has other columns", hint="begin with a line of names"
         )
-    frame.columns = names
-    return FeatureFrame(frame)
+    bounds.check_rows(table.num_rows)
+    return FeatureFrame(pl.DataFrame(table))
 
 
-def _header(data: bytes | memoryview) -> list[str]:
-    """Read the names, which Polars leaves with doubled quotes, and tells apart if two are the same."""
-    line = bytes(data).removeprefix(_MARK).partition(b"\n")[0].removesuffix(b"\r")
+def _csv_table(text: bytes, names: list[str]) -> pa.Table:
+    """Read CSV as PyArrow does, which refuses lines with too few fields; Polars fills them up with nulls."""
+    import pyarrow as pa  # noqa: PLC0415 - heavy
+    from pyarrow import csv as arrow_csv  # noqa: PLC0415 - heavy
+
+    try:
+        return arrow_csv.read_csv(
+            pa.BufferReader(text),
+            read_options=arrow_csv.ReadOptions(block_size=len(text) + 1),
+            # An empty line is a null where there is one column, and nothing where there are more.
+            parse_options=arrow_csv.ParseOptions(newlines_in_values=True, ignore_empty_lines=len(names) > 1),
+            convert_options=arrow_csv.ConvertOptions(
+                column_types=dict.fromkeys(names, pa.string()),
+                null_values=[""],
+                strings_can_be_null=True,
+                quoted_strings_can_be_null=False,
+            ),
+        )
+    except pa.ArrowException as error:
+        reason = f"{error}".partition("\n")[0]
+        raise InvalidInputError(
+            f"the body is no CSV: {reason}", hint="begin with a line of names; all lines have as many fields"
+        ) from error
+
+
+def _header(text: bytes) -> list[str]:
+    """Read the names, before all that stands under them."""
+    line = text.partition(b"\n")[0].removesuffix(b"\r")
     try:
         return next(csv.reader([line.decode()]), [])
     except (csv.Error, UnicodeDecodeError) as error:

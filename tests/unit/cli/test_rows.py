@@ -48,6 +48,8 @@ def every_kind() -> pl.DataFrame:
             "kind": pl.Series(["a", None, "b"], dtype=pl.Categorical()),
             "bytes": [b"\x00\xff", None, b""],
             "list": [[1, 2], [], None],
+            "counts": pl.Series([{"a": 1}, None, {"b": 2}], dtype=pl.Map(pl.String, pl.Int64)),
+            "scores": pl.Series([{1: 0.5}, {}, None], dtype=pl.Map(pl.Int64, pl.Float64)),
             "record": [{"a": 1, "b": "x"}, {"a": None, "b": "y"}, {"a": 3, "b": None}],
         }
     )
@@ -82,6 +84,22 @@ def test_a_table_goes_through_a_pipe(cli, form):
     cli("save", "copy/sniffed", "-", "--timestamp", "rated_at", given=data)
     for name in ("copy/named", "copy/sniffed"):
         assert_frame_equal(stored(name), stored("user/ratings"))
+
+
+def test_parquet_from_a_pipe_is_what_it_is_in_a_file(cli):
+    """It knows its types, and times without a zone are not taken for UTC."""
+    frame = pl.DataFrame({"at": [datetime(2024, 5, 31, 12)], "code": ["007"]})
+    frame.write_parquet("x.parquet")
+    cli("save", "a/file", "x.parquet", "--timestamp", "at")
+    cli("save", "a/pipe", "-", "--timestamp", "at", given=Path("x.parquet").read_bytes())
+    assert_frame_equal(stored("a/pipe"), frame)
+    assert_frame_equal(stored("a/file"), frame)
+
+
+def test_a_column_without_values_takes_the_type_of_its_first_ones(cli):
+    cli("save", "a/b", "-", given="id,note,count\n1,,\n")
+    cli("save", "a/b", "-", "--mode", "append", given="id,note,count\n2,good,3\n")
+    assert stored("a/b").rows() == [(1, None, None), (2, "good", 3)]
 
 
 def test_a_pipe_may_be_compressed(cli):

@@ -139,6 +139,65 @@ def test_arrow_and_parquet_keep_every_dtype(store, client, media):
     assert_frame_equal(back, frame)
 
 
+@pytest.mark.parametrize("nan", ["null", "text"])
+def test_maps_out_go_in_again_as_the_same_values(store, client, nan):
+    frame = pl.DataFrame(
+        {
+            "counts": pl.Series([{"a": 1}, {"b": 2}, None, {}], dtype=pl.Map(pl.String, pl.Int64)),
+            "scores": pl.Series([{1: 0.5, 2: 1.5}, {}, None, {3: None}], dtype=pl.Map(pl.Int64, pl.Float64)),
+            "seen": pl.Series([{"a": NOON.replace(tzinfo=None)}] * 4, dtype=pl.Map(pl.String, pl.Datetime("us"))),
+            "deep": pl.Series([[{"a": b"x"}], [], None, [None]], dtype=pl.List(pl.Map(pl.String, pl.Binary))),
+            "id": [1, 2, 3, 4],
+        }
+    )
+    store.save("g/t", frame)
+    said = rows(client, f"/tables/g/t/read?nan={nan}")
+    assert said[0]["scores"] == {"1": 0.5, "2": 1.5}
+    assert said[0]["seen"] == {"a": "2024-05-31T12:00:00.123456Z"}
+    assert client.post("/tables/g/t", json={"rows": said}).status_code == 200
+    assert_frame_equal(store.read("g/t").to_polars(), frame)
+
+
+@pytest.mark.parametrize("media", [JSON, CSV])
+def test_an_overwrite_that_may_change_the_schema_takes_what_does_not_fit_as_it_came(store, client, media):
+    store.save("g/t", pl.DataFrame({"n": [1], "day": [date(2024, 5, 31)]}))
+    found = [{"n": "word", "day": "2024-06-01"}]
+    body = json.dumps({"rows": found}).encode() if media == JSON else b"n,day\nword,2024-06-01\n"
+    assert "holds 'word'" in problem(post(client, "/tables/g/t", body, media), 422)
+    planned = post(client, "/tables/g/t/plan?evolve=true", body, media)
+    assert planned.status_code == 200, planned.text
+    assert post(client, "/tables/g/t?evolve=true", body, media).status_code == 200
+    assert store.read("g/t").to_polars().to_dicts() == [{"n": "word", "day": date(2024, 6, 1)}]
+
+
+@pytest.mark.parametrize("media", [JSON, CSV])
+def test_a_column_without_values_takes_the_type_of_its_first_ones(store, client, media):
+    store.save("g/t", pl.DataFrame({"id": [1], "note": [None]}))
+    body = b'{"rows": [{"id": 2, "note": "good"}]}' if media == JSON else b"id,note\n2,good\n"
+    answer = post(client, "/tables/g/t?mode=append", body, media)
+    assert answer.status_code == 200, answer.text
+    assert store.read("g/t").to_polars()["note"].to_list() == [None, "good"]
+
+
+@pytest.mark.parametrize(("text", "status"), [("12:00:00.1234567Z", 422), ("12:00:00.1234560Z", 200)])
+def test_times_finer_than_the_column_are_not_cut_off(store, client, text, status):
+    moment = f"2024-05-31T{text}"
+    declared = {"rows": [{"id": 1, "at": moment}], "entity": ["id"], "timestamp": "at"}
+    store.save("g/t", EVERYTHING.select("id", "at"))
+    for answer in (
+        client.post("/tables/g/new", json=declared),
+        post(client, "/tables/g/t?mode=append", f"id,at\n4,{moment}\n".encode(), CSV),
+    ):
+        assert answer.status_code == status, answer.text
+        assert status == 200 or f"row 0 holds '{moment}'" in answer.json()["detail"]
+
+
+def test_durations_finer_than_python_has_them_are_not_cut_off(store, client):
+    store.save("g/t", pl.DataFrame({"took": pl.Series([timedelta(1)], dtype=pl.Duration("ns"))}))
+    answer = client.post("/tables/g/t?mode=append", json={"rows": [{"took": "PT0.0000001S"}]})
+    assert "row 0 holds 'PT0.0000001S'" in problem(answer, 422)
+
+
 def test_csv_out_goes_in_again_as_the_same_values(store, client):
     flat = EVERYTHING.drop("raw", "times", "pair", "deep")
     store.save("g/t", flat)

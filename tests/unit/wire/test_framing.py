@@ -221,9 +221,14 @@ class TestFiles:
         back = from_csv(to_csv(FeatureFrame(frame)), BOUNDS).to_polars()
         assert back.to_dict(as_series=False) == {"a": ["1", None], "b": ["x, y", "z"]}
 
-    def test_a_csv_file_with_ragged_lines_is_refused(self):
-        with pytest.raises(InvalidInputError):
-            from_csv(b"a,b\n1,2,3\n", BOUNDS)
+    @pytest.mark.parametrize("line", [b"1,2,3", b"1", b'"1,2"', b'"1'])
+    def test_a_csv_file_with_ragged_lines_is_refused(self, line):
+        with pytest.raises(InvalidInputError, match="no CSV"):
+            from_csv(b"a,b\n5,6\n" + line + b"\n", BOUNDS)
+
+    def test_empty_lines_of_csv_are_nulls_of_one_column_and_nothing_of_more(self):
+        assert from_csv(b"a\n1\n\n2\n", BOUNDS).to_polars()["a"].to_list() == ["1", None, "2"]
+        assert from_csv(b"a,b\n1,2\n\n3,4\n\n", BOUNDS).to_polars().rows() == [("1", "2"), ("3", "4")]
 
     def test_what_csv_has_no_form_for_is_refused(self):
         with pytest.raises(InvalidInputError, match="no form"):

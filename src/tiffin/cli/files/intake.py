@@ -20,7 +20,7 @@ from tiffin.cli.files.formats import STREAM, Format, format_of, sniff
 from tiffin.cli.run import make_interruptible
 from tiffin.cli.views import words
 from tiffin.errors import InvalidInputError, StorageError, did_you_mean
-from tiffin.frames.texts import as_meant
+from tiffin.frames.texts import as_meant, from_json
 
 _PIECE = 1 << 20
 _LARGEST_CSV = (1 << 31) - 2
@@ -60,16 +60,7 @@ def load(name: str, form: Format | None = None, texts: Collection[str] = ()) -> 
     StorageError
         It cannot be read.
     """
-    if form is None and name != STREAM:
-        form = format_of(name)
-    with _translated(name):
-        data = _bytes(name)
-        form = form or sniff(data)
-        if form is Format.CSV:
-            return _csv(data, texts)
-        if form is Format.PARQUET:
-            return pl.read_parquet(io.BytesIO(data))
-        return _json_rows(data, lines=form is Format.JSONL)
+    return _loaded(name, form, texts)[0]
 
 
 def read(
@@ -105,10 +96,27 @@ def read(
         Also if a value is not of its column's type: names the column and the row.
     """
     known = known or {}
-    loaded = load(name, form, {*known, *times})
-    from_parquet = form is Format.PARQUET or (name != STREAM and form is None and format_of(name) is Format.PARQUET)
-    frame = loaded if isinstance(loaded, pl.DataFrame) else frames.ingest(loaded).frame
-    return frame if from_parquet else as_meant(frame, known, times)
+    # What a column without any values is to hold, its first values say.
+    texts = {column for column, dtype in known.items() if dtype != pl.Null}
+    loaded, form = _loaded(name, form, {*texts, *times})
+    if isinstance(loaded, pl.DataFrame):
+        return loaded if form is Format.PARQUET else as_meant(loaded, known, times)
+    if all(isinstance(row, dict) for row in loaded):
+        return from_json(loaded, known, times)
+    return frames.ingest(loaded).frame
+
+
+def _loaded(name: str, form: Format | None, texts: Collection[str]) -> tuple[pl.DataFrame | list[Any], Format]:
+    if form is None and name != STREAM:
+        form = format_of(name)
+    with _translated(name):
+        data = _bytes(name)
+        form = form or sniff(data)
+        if form is Format.CSV:
+            return _csv(data, texts), form
+        if form is Format.PARQUET:
+            return pl.read_parquet(io.BytesIO(data)), form
+        return _json_rows(data, lines=form is Format.JSONL), form
 
 
 def _bytes(name: str) -> bytes:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from typing import Any, Literal
 
 import msgspec
 import polars as pl
+
+from tiffin.frames.texts import holds_map
+from tiffin.server.answers.json_values import Leaf, converter, in_words, plain
 
 SLICE_ROWS = 8192
 """Rows that are written at once."""
@@ -35,19 +37,24 @@ def rows(frame: pl.DataFrame, nan: Literal["null", "text"] = "null") -> Iterator
 
 
 def _in_nulls(frame: pl.DataFrame) -> bytes:
+    if any(map(holds_map, frame.dtypes)):
+        return msgspec.json.encode(_converted(frame, plain))[1:-1]
     return _shown(frame).write_json()[1:-1].encode()
 
 
 def _in_words(frame: pl.DataFrame) -> bytes:
-    return msgspec.json.encode(_worded(_shown(frame).to_dicts()))[1:-1]
+    return msgspec.json.encode(_converted(frame, in_words))[1:-1]
 
 
-def _worded(value: Any) -> Any:
-    if isinstance(value, float) and not math.isfinite(value):
-        return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
-    if isinstance(value, list):
-        return [_worded(one) for one in value]
-    return {name: _worded(one) for name, one in value.items()} if isinstance(value, dict) else value
+def _converted(frame: pl.DataFrame, leaf: Leaf) -> list[dict[str, Any]]:
+    """Convert value by value: Polars writes no NaN as a word, and no map whose keys are not text."""
+    changes = {name: converter(dtype, leaf) for name, dtype in frame.schema.items()}
+    rows = frame.to_dicts()
+    for name, convert in changes.items():
+        if convert is not None:
+            for row in rows:
+                row[name] = convert(row[name])
+    return rows
 
 
 def _may_hold_nan(frame: pl.DataFrame) -> bool:

@@ -24,7 +24,7 @@ from prometheus_client.metrics_core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from tiffin.errors import StorageError
-from tiffin.files import LOCAL
+from tiffin.files import LOCAL, make_folders
 
 if TYPE_CHECKING:
     from tiffin.store import FeatureStore
@@ -49,6 +49,7 @@ class Metrics:
     def __init__(self, store: FeatureStore | None = None) -> None:
         self.in_flight = 0
         """Requests under way in this process; the guard counts them."""
+        _shared_folder()
         self._store = store
         self._registry = CollectorRegistry()
         self._requests = _Durations(
@@ -136,12 +137,12 @@ class Metrics:
     def exposition(self) -> bytes:
         """Write all figures, of all workers, as Prometheus reads them (media type `MEDIA`)."""
         self.refresh()
-        folder = os.environ.get(FOLDER_VARIABLE)
+        folder = _shared_folder()
         registry = self._registry
         if folder:
             registry = CollectorRegistry()
-            _forget_dead(Path(folder))
-            multiprocess.MultiProcessCollector(registry, folder)  # type: ignore[no-untyped-call]
+            _forget_dead(folder)
+            multiprocess.MultiProcessCollector(registry, str(folder))  # type: ignore[no-untyped-call]
         lag = CollectorRegistry()
         if self._store is not None:
             lag.register(_Lag(self._store))
@@ -200,6 +201,17 @@ class _Lag(Collector):
             for each in self._store.online_lag()[:_MOST_TABLES]:
                 lag.add_metric([each.table], each.versions)
         yield lag
+
+
+def _shared_folder() -> Path | None:
+    """Name the folder of the workers' figures; it is made again if somebody has deleted the caches, where it is."""
+    named = os.environ.get(FOLDER_VARIABLE)
+    if not named:
+        return None
+    folder = Path(named)
+    if LOCAL.stat(folder) is None:
+        make_folders(LOCAL, folder)
+    return folder
 
 
 def _forget_dead(folder: Path) -> None:

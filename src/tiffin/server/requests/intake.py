@@ -97,7 +97,8 @@ async def rows_of(call: Call, kind: type[Parameters], table: str, rows: str = "r
     def read() -> Sent:
         given, found = _taken(call, kind, body, rows)
         times = [given[name] for name in ("timestamp", "created") if name in given]
-        frame = _meant(found, body.media, _known(call.store, table), times)
+        is_new_schema = bool(given.get("evolve")) and given.get("mode", "overwrite") == "overwrite"
+        frame = _meant(found, body.media, _known(call.store, table), times, is_new_schema=is_new_schema)
         return Sent(frame, given, _once(call, body))
 
     return await call.run(read)
@@ -288,10 +289,14 @@ def _given(call: Call, kind: type[Parameters], values: Any) -> dict[str, Any]:
     return converted({**in_url, **values}, kind).given()
 
 
-def _meant(found: Any, media: str, dtypes: Dtypes, times: Sequence[str]) -> FeatureFrame:
+def _meant(
+    found: Any, media: str, dtypes: Dtypes, times: Sequence[str], *, is_new_schema: bool = False
+) -> FeatureFrame:
     if media == JSON:
-        return FeatureFrame(from_json(found, dtypes, times))
-    return FeatureFrame(as_meant(found.to_polars(), dtypes, times)) if media == CSV else found
+        return FeatureFrame(from_json(found, dtypes, times, is_new_schema=is_new_schema))
+    if media == CSV:
+        return FeatureFrame(as_meant(found.to_polars(), dtypes, times, is_new_schema=is_new_schema))
+    return found  # type: ignore[no-any-return]  # a frame already
 
 
 def _known(store: FeatureStore, table: str) -> Dtypes:
