@@ -50,7 +50,8 @@ def from_json(
         A value is not of its column's type: names the column and the row.
     """
     floats = [name for name, dtype in known.items() if dtype.is_float()]
-    rows, maps = _maps_apart(_without_words(rows, floats), known)
+    rows = _without_words(rows, floats, is_new_schema=is_new_schema)
+    rows, maps = _maps_apart(rows, known, is_new_schema=is_new_schema)
     return as_meant(ingest(rows).frame.with_columns(maps), known, times, is_new_schema=is_new_schema)
 
 
@@ -65,13 +66,24 @@ def as_meant(
 
     def meant(column: pl.Series) -> pl.Series:
         if column.name in known:
-            return (_as_known_or_new if is_new_schema else as_known)(column, known[column.name])
+            try:
+                return as_known(column, known[column.name])
+            except InvalidInputError:
+                if not is_new_schema:
+                    raise
+        # What it came as: whether the table may change so, the store decides.
         return as_time(column) if column.name in times else column
 
     return pl.DataFrame([meant(column) for column in frame.iter_columns()])
 
 
-def _without_words(rows: Sequence[Mapping[str, Any]], floats: Collection[str]) -> Sequence[Mapping[str, Any]]:
+def _without_words(
+    rows: Sequence[Mapping[str, Any]], floats: Collection[str], *, is_new_schema: bool
+) -> Sequence[Mapping[str, Any]]:
+    if is_new_schema:
+        # Where there are other texts too, the column is to hold text.
+        texts = {name: {row[name] for row in rows if isinstance(row.get(name), str)} for name in floats}
+        floats = [name for name, found in texts.items() if found <= _WORDS.keys()]
     if not any(isinstance(row.get(name), str) for name in floats for row in rows):
         return rows
     return [
@@ -81,14 +93,21 @@ def _without_words(rows: Sequence[Mapping[str, Any]], floats: Collection[str]) -
 
 
 def _maps_apart(
-    rows: Sequence[Mapping[str, Any]], known: Mapping[str, pl.DataType]
+    rows: Sequence[Mapping[str, Any]], known: Mapping[str, pl.DataType], *, is_new_schema: bool
 ) -> tuple[Sequence[Mapping[str, Any]], list[pl.Series]]:
     """Read columns of maps by themselves: an object of JSON alone looks like a struct with the keys of all rows."""
     names = [name for name, dtype in known.items() if holds_map(dtype) and any(name in row for row in rows)]
     if not names:
         return rows, []
-    maps = [_nested(name, [row.get(name) for row in rows], known[name]) for name in names]
-    return [{**row, **dict.fromkeys(names)} for row in rows], maps
+    maps = []
+    for name in names:
+        try:
+            maps.append(_nested(name, [row.get(name) for row in rows], known[name]))
+        except InvalidInputError:
+            if not is_new_schema:
+                raise
+    read = dict.fromkeys(column.name for column in maps)
+    return [{**row, **read} for row in rows], maps
 
 
 def holds_map(dtype: Any) -> bool:
@@ -96,13 +115,6 @@ def holds_map(dtype: Any) -> bool:
     if isinstance(dtype, pl.Struct):
         return any(holds_map(field.dtype) for field in dtype.fields)
     return isinstance(dtype, pl.Map) or (isinstance(dtype, pl.List | pl.Array) and holds_map(dtype.inner))
-
-
-def _as_known_or_new(column: pl.Series, dtype: pl.DataType) -> pl.Series:
-    try:
-        return as_known(column, dtype)
-    except InvalidInputError:  # then it is what it came as: whether the table may change so, the store decides
-        return column
 
 
 def as_known(column: pl.Series, dtype: pl.DataType) -> pl.Series:
@@ -174,8 +186,8 @@ def as_values(texts: pl.Series, dtype: pl.DataType) -> pl.Series:
     trimmed = texts.str.strip_chars()
     if isinstance(dtype, pl.Datetime | pl.Duration):
         # Python, which reads durations and some times, has no nanoseconds.
-        digits = 9 if dtype == pl.Datetime("ns") else _DIGITS[dtype.time_unit]
-        texts = trimmed = trimmed.set(trimmed.str.contains(rf"\.\d{{{digits}}}\d*[1-9]").fill_null(value=False), None)
+        digits = 9 if isinstance(dtype, pl.Datetime) and dtype.time_unit == "ns" else _DIGITS[dtype.time_unit]
+        texts = trimmed = trimmed.set(trimmed.str.contains(rf"[.,]\d{{{digits}}}\d*[1-9]").fill_null(value=False), None)
     if isinstance(dtype, pl.Datetime):
         instants = _instants(trimmed, dtype)
         return (
@@ -231,7 +243,8 @@ def _decoded(texts: pl.Series, dtype: pl.DataType) -> pl.Series:
 def _nested(name: str, found: Sequence[Any], dtype: pl.DataType) -> pl.Series:
     """Read the texts inside of lists, structs and maps, and make them what the column is to hold."""
     try:
-        values = [_plain(msgspec.convert(value, _python(dtype), str_keys=True)) for value in found]
+        kind = _python(dtype)
+        values = [_plain(msgspec.convert(value, kind, str_keys=True)) for value in found]
         return pl.Series(name, values, dtype=dtype, strict=True)
     except (msgspec.ValidationError, pl.exceptions.PolarsError, TypeError, OverflowError) as error:
         raise InvalidInputError(

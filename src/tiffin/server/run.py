@@ -91,6 +91,7 @@ def worker_app() -> ASGIApp:
     share_arenas()
     try:
         options = msgspec.json.decode(os.environ[_OPTIONS_VARIABLE], type=ServerOptions)
+        _check_tls(options)
         store = FeatureStore(os.environ[_STORE_VARIABLE], record_code=False)
         app = _app(store, options)
     except TiffinError:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import logging
 import multiprocessing.connection
+import signal
 import socket
+import threading
 import time
 from collections.abc import Callable
 
@@ -14,6 +16,7 @@ from uvicorn.supervisors import Multiprocess, multiprocess
 
 _START_S = 60
 _LOOK_EVERY_S = 0.2
+_STOPPING = {signal.SIGINT, signal.SIGTERM}
 LAST_S = 5
 """How long threads that are still at work get after `shutdown_s`, before their process ends without them, seconds."""
 
@@ -53,6 +56,21 @@ class Worker(multiprocess.Process):
 multiprocess.Process = Worker  # type: ignore[misc]
 
 
+class _Told(threading.Event):
+    """Whether the server is to stop: known as soon as a signal says so, while workers are replaced too.
+
+    The signal's own handler cannot set it, for it may interrupt a wait that holds its lock.
+    """
+
+    def __init__(self, heard: list[int]) -> None:
+        super().__init__()
+        self._heard = heard
+
+    def is_set(self) -> bool:
+        """Tell whether it is."""
+        return super().is_set() or not _STOPPING.isdisjoint(self._heard)
+
+
 class Supervisor(Multiprocess):
     """Starts workers, replaces those that die, and stops all when it is told to.
 
@@ -79,6 +97,7 @@ class Supervisor(Multiprocess):
         super().__init__(config, sockets)
         self._ready = ready
         self._patience_s = patience_s
+        self.should_exit = _Told(self.signal_queue)
 
     @property
     def has_failed(self) -> bool:
@@ -107,6 +126,6 @@ class Supervisor(Multiprocess):
         while alive:
             multiprocessing.connection.wait([process.sentinel for process in alive], timeout=_LOOK_EVERY_S)
             alive = [process for process in alive if process.is_alive()]
-            if self.signal_queue or time.monotonic() > end:
+            if not _STOPPING.isdisjoint(self.signal_queue) or time.monotonic() > end:
                 for process in alive:
                     process.kill()

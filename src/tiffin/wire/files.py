@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
-from tiffin.errors import InvalidInputError
+from tiffin.errors import InvalidInputError, LimitError
 from tiffin.frames import FeatureFrame, check_names, ingest
 from tiffin.wire.bounds import Bounds, expanded_bytes
 from tiffin.wire.untrusted import check_fields, reading
@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 _BATCH_ROWS = 65_536
 _MARK = b"\xef\xbb\xbf"
 """The byte order mark of UTF-8."""
+_LARGEST_CSV = (1 << 31) - 4
+"""Bytes; PyArrow counts those of a block with 32 bits."""
+_CELL_BYTES = 8
 _LONGEST_IN_LISTS = 16
 """Bytes of a value of fixed length; decimals have as many."""
 
@@ -188,6 +191,13 @@ def from_csv(data: bytes | memoryview, bounds: Bounds) -> FeatureFrame:
     text = bytes(data).removeprefix(_MARK)
     names = _header(text)
     check_names(names)
+    # Each cell takes that many bytes at least, were it empty.
+    bounds.check_size(_CELL_BYTES * (text.count(b",") + text.count(b"\n")))
+    if len(text) > _LARGEST_CSV:
+        raise LimitError(
+            f"the CSV holds {len(text):,} bytes; at most {_LARGEST_CSV:,} can be read at once",
+            hint="send it in parts, or as Parquet",
+        )
     table = _csv_table(text, names)
     if table.column_names != names:
         raise InvalidInputError(
@@ -204,8 +214,9 @@ def _csv_table(text: bytes, names: list[str]) -> pa.Table:
 
     try:
         return arrow_csv.read_csv(
-            pa.BufferReader(text),
-            read_options=arrow_csv.ReadOptions(block_size=len(text) + 1),
+            # It takes a line of names for one only if it ends.
+            pa.BufferReader(text + b"\n" * (not text.endswith(b"\n"))),
+            read_options=arrow_csv.ReadOptions(block_size=len(text) + 2),
             # An empty line is a null where there is one column, and nothing where there are more.
             parse_options=arrow_csv.ParseOptions(newlines_in_values=True, ignore_empty_lines=len(names) > 1),
             convert_options=arrow_csv.ConvertOptions(

@@ -170,6 +170,27 @@ def test_an_overwrite_that_may_change_the_schema_takes_what_does_not_fit_as_it_c
     assert store.read("g/t").to_polars().to_dicts() == [{"n": "word", "day": date(2024, 6, 1)}]
 
 
+def test_each_kind_of_column_may_change_so(store, client):
+    old = {
+        "at": [date(2024, 5, 31)],
+        "counts": pl.Series([{"a": 1}], dtype=pl.Map(pl.String, pl.Int64)),
+        "tag": [0.5],
+        "words": [0.5],
+    }
+    store.save("g/t", pl.DataFrame(old), timestamp="at")
+    found = [
+        {"at": "2024-06-01T12:00:00Z", "counts": "x", "tag": "NaN", "words": "NaN"},
+        {"at": "2024-06-02", "counts": "y", "tag": "abc", "words": 1},
+    ]
+    answer = client.post("/tables/g/t?evolve=true", json={"rows": found, "timestamp": "at"})
+    assert answer.status_code == 200, answer.text
+    after = store.read("g/t").to_polars()
+    assert after["at"].to_list() == [datetime(2024, 6, 1, 12, tzinfo=UTC), datetime(2024, 6, 2, tzinfo=UTC)]
+    assert after.select("counts", "tag").rows() == [("x", "NaN"), ("y", "abc")]
+    assert isnan(after["words"][0])
+    assert after["words"][1] == 1.0
+
+
 @pytest.mark.parametrize("media", [JSON, CSV])
 def test_a_column_without_values_takes_the_type_of_its_first_ones(store, client, media):
     store.save("g/t", pl.DataFrame({"id": [1], "note": [None]}))
@@ -179,14 +200,16 @@ def test_a_column_without_values_takes_the_type_of_its_first_ones(store, client,
     assert store.read("g/t").to_polars()["note"].to_list() == [None, "good"]
 
 
-@pytest.mark.parametrize(("text", "status"), [("12:00:00.1234567Z", 422), ("12:00:00.1234560Z", 200)])
+@pytest.mark.parametrize(
+    ("text", "status"), [("12:00:00.1234567Z", 422), ("12:00:00,1234567Z", 422), ("12:00:00.1234560Z", 200)]
+)
 def test_times_finer_than_the_column_are_not_cut_off(store, client, text, status):
     moment = f"2024-05-31T{text}"
     declared = {"rows": [{"id": 1, "at": moment}], "entity": ["id"], "timestamp": "at"}
     store.save("g/t", EVERYTHING.select("id", "at"))
     for answer in (
         client.post("/tables/g/new", json=declared),
-        post(client, "/tables/g/t?mode=append", f"id,at\n4,{moment}\n".encode(), CSV),
+        post(client, "/tables/g/t?mode=append", f'id,at\n4,"{moment}"\n'.encode(), CSV),
     ):
         assert answer.status_code == status, answer.text
         assert status == 200 or f"row 0 holds '{moment}'" in answer.json()["detail"]

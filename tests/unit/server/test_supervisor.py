@@ -10,7 +10,7 @@ from types import SimpleNamespace
 import uvicorn
 from uvicorn.supervisors import multiprocess
 
-from tiffin.server.supervisor import Worker
+from tiffin.server.supervisor import Worker, _Told
 
 
 def test_a_worker_s_server_is_there_before_another_thread_asks_for_it(monkeypatch):
@@ -32,6 +32,14 @@ def test_a_worker_that_dies_before_it_answers_is_not_waited_for():
     asking.join(timeout=20)
     assert told == [False]
     worker.join()
+
+
+def test_a_supervisor_knows_that_it_is_to_stop_as_soon_as_a_signal_says_so():
+    heard = [signal.SIGHUP, signal.SIGWINCH]
+    told = _Told(heard)
+    assert not told.is_set()
+    heard.append(signal.SIGTERM)
+    assert told.is_set()
 
 
 def test_all_workers_are_such():

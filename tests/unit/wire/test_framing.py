@@ -226,6 +226,15 @@ class TestFiles:
         with pytest.raises(InvalidInputError, match="no CSV"):
             from_csv(b"a,b\n5,6\n" + line + b"\n", BOUNDS)
 
+    def test_the_last_line_of_csv_need_not_end(self):
+        assert from_csv(b"a,b", BOUNDS).to_polars().rows() == []
+        assert from_csv(b"a,b\n1,2", BOUNDS).to_polars().rows() == [("1", "2")]
+
+    @pytest.mark.parametrize("filler", [b"\n", b","])
+    def test_cells_of_csv_are_bounded_before_they_are_made(self, filler):
+        with pytest.raises(LimitError):
+            from_csv(b"a\n" + filler * 10_000, Bounds(size_bytes=50_000))
+
     def test_empty_lines_of_csv_are_nulls_of_one_column_and_nothing_of_more(self):
         assert from_csv(b"a\n1\n\n2\n", BOUNDS).to_polars()["a"].to_list() == ["1", None, "2"]
         assert from_csv(b"a,b\n1,2\n\n3,4\n\n", BOUNDS).to_polars().rows() == [("1", "2"), ("3", "4")]

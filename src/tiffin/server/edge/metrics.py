@@ -49,8 +49,11 @@ class Metrics:
     def __init__(self, store: FeatureStore | None = None) -> None:
         self.in_flight = 0
         """Requests under way in this process; the guard counts them."""
-        _shared_folder()
+        named = os.environ.get(FOLDER_VARIABLE)
+        self._folder = Path(named) if named else None
         self._store = store
+        self._home = LOCAL.stat(store.path) if store else None
+        self._has_place()
         self._registry = CollectorRegistry()
         self._requests = _Durations(
             "tiffin_request_seconds",
@@ -59,7 +62,7 @@ class Metrics:
             buckets=_BUCKETS_S,
             registry=self._registry,
         )
-        self._writes = Histogram(
+        self._writes = _Durations(
             "tiffin_write_seconds",
             "Requests that changed the store, each until it was committed and answered.",
             ("route",),
@@ -86,6 +89,7 @@ class Metrics:
             registry=self._registry,
         )
         self._counted: dict[tuple[str, str, int], _Tally] = {}
+        self._writes_counted: dict[str, _Tally] = {}
         self._rows_counted: defaultdict[str, int] = defaultdict(int)
         self._rows_told: defaultdict[str, int] = defaultdict(int)
         self._telling = Lock()
@@ -117,14 +121,18 @@ class Metrics:
 
     def observe_write(self, route: str, seconds: float) -> None:
         """Count a request that changed the store."""
-        self._writes.labels(route).observe(seconds)
+        self._writes_counted.setdefault(route, _Tally()).add(seconds)
 
     def refresh(self) -> None:
         """Let others see what was counted; the guard calls this every second while it is busy."""
         # The guard counts on, in another thread: only what is read here, and only once, is told.
         with self._telling:
+            if not self._has_place():
+                return
             for (method, route, status), tally in list(self._counted.items()):
                 tally.tell(self._requests.labels(method, route, str(status)))
+            for route, tally in list(self._writes_counted.items()):
+                tally.tell(self._writes.labels(route))
             for route, rows in list(self._rows_counted.items()):
                 self._rows.labels(route).inc(rows - self._rows_told[route])
                 self._rows_told[route] = rows
@@ -135,18 +143,39 @@ class Metrics:
             self._misses.set(stats["misses"] if stats else 0)
 
     def exposition(self) -> bytes:
-        """Write all figures, of all workers, as Prometheus reads them (media type `MEDIA`)."""
+        """Write all figures, of all workers, as Prometheus reads them (media type `MEDIA`).
+
+        Raises
+        ------
+        StorageError
+            The store is away, and with it the folder of the workers' figures.
+        """
         self.refresh()
-        folder = _shared_folder()
         registry = self._registry
-        if folder:
+        if self._folder:
+            if not self._has_place():
+                raise StorageError(
+                    f"the folder of the workers' figures is away: {self._folder}",
+                    hint="look whether the store's disk is there",
+                )
             registry = CollectorRegistry()
-            _forget_dead(folder)
-            multiprocess.MultiProcessCollector(registry, str(folder))  # type: ignore[no-untyped-call]
+            _forget_dead(self._folder)
+            multiprocess.MultiProcessCollector(registry, str(self._folder))  # type: ignore[no-untyped-call]
         lag = CollectorRegistry()
         if self._store is not None:
             lag.register(_Lag(self._store))
         return generate_latest(registry) + generate_latest(lag)
+
+    def _has_place(self) -> bool:
+        """Tell whether the workers' folder is there; if somebody deleted the caches, where it is, it is made again."""
+        if self._folder is None or LOCAL.stat(self._folder) is not None:
+            return True
+        home = LOCAL.stat(self._store.path) if self._store else None
+        if home is None or self._home is None or (home.device, home.inode) != (self._home.device, self._home.inode):
+            # The store is away: a folder made now would lie where it is to come back.
+            return False
+        make_folders(LOCAL, self._folder)
+        return True
 
 
 class _Durations(Histogram):
@@ -201,17 +230,6 @@ class _Lag(Collector):
             for each in self._store.online_lag()[:_MOST_TABLES]:
                 lag.add_metric([each.table], each.versions)
         yield lag
-
-
-def _shared_folder() -> Path | None:
-    """Name the folder of the workers' figures; it is made again if somebody has deleted the caches, where it is."""
-    named = os.environ.get(FOLDER_VARIABLE)
-    if not named:
-        return None
-    folder = Path(named)
-    if LOCAL.stat(folder) is None:
-        make_folders(LOCAL, folder)
-    return folder
 
 
 def _forget_dead(folder: Path) -> None:
