@@ -22,6 +22,7 @@ NOT_RUN = {
     "docs/calling.md: const server": OF_NODE,
     "docs/calling.md: npx openapi-typescript": OF_NODE,
     "docs/deployment.md: useradd": OF_THE_SYSTEM,
+    "docs/deployment.md: cd /srv/tiffin": OF_THE_SYSTEM,
     "docs/deployment.md: tiffin serve --host 0.0.0.0": OF_THE_SYSTEM,
     "docs/deployment.md: upstream tiffin": OF_A_PROXY,
     "docs/deployment.md: features.example": OF_A_PROXY,

@@ -25,6 +25,7 @@ from prometheus_client.registry import Collector
 
 from tiffin.errors import StorageError
 from tiffin.files import LOCAL, make_folders
+from tiffin.server.status import NotReady
 
 if TYPE_CHECKING:
     from tiffin.store import FeatureStore
@@ -147,14 +148,14 @@ class Metrics:
 
         Raises
         ------
-        StorageError
+        NotReady
             The store is away, and with it the folder of the workers' figures.
         """
         self.refresh()
         registry = self._registry
         if self._folder:
             if not self._has_place():
-                raise StorageError(
+                raise NotReady(
                     f"the folder of the workers' figures is away: {self._folder}",
                     hint="look whether the store's disk is there",
                 )
